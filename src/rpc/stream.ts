@@ -1,0 +1,78 @@
+import type { ClientDuplexStream, ClientReadableStream } from '@grpc/grpc-js';
+import { DriverError } from '../core/error.js';
+import { translateError } from './errors.js';
+
+/** Responses of one call. Leaving the loop, by any way, cancels the call; grpc-js alone would keep it open. */
+export class ServerStream<Res> implements AsyncIterable<Res> {
+  readonly #call: ClientReadableStream<Res>;
+  readonly #operation: string;
+  readonly #signal: AbortSignal | undefined;
+  readonly #cancel = () => this.cancel();
+
+  constructor(call: ClientReadableStream<Res>, operation: string, signal?: AbortSignal) {
+    this.#call = call;
+    this.#operation = operation;
+    this.#signal = signal;
+    // A failure before anyone iterates is kept by the stream and thrown by the first read; without a listener
+    // it would be an uncaught exception.
+    call.on('error', () => undefined);
+    if (signal?.aborted) this.cancel();
+    signal?.addEventListener('abort', this.#cancel, { once: true });
+  }
+
+  cancel(): void {
+    this.#call.cancel();
+    this.#signal?.removeEventListener('abort', this.#cancel);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Res, void, undefined> {
+    try {
+      for await (const response of this.#call) yield response as Res;
+    } catch (error) {
+      throw describeFailure(error, this.#operation, this.#signal);
+    } finally {
+      this.cancel();
+    }
+  }
+}
+
+/** A call with requests and responses. `cancel` after use: an unfinished one keeps server-side locks held. */
+export class Duplex<Req, Res> {
+  readonly #call: ClientDuplexStream<Req, Res>;
+  readonly #responses: ServerStream<Res>;
+  readonly #failed: Promise<never>;
+
+  constructor(call: ClientDuplexStream<Req, Res>, operation: string, signal?: AbortSignal) {
+    this.#call = call;
+    this.#responses = new ServerStream(call, operation, signal);
+    this.#failed = new Promise((_, reject) => {
+      call.once('error', (error) => reject(describeFailure(error, operation, signal)));
+    });
+    this.#failed.catch(() => undefined);
+  }
+
+  get responses(): AsyncIterable<Res> {
+    return this.#responses;
+  }
+
+  /** Resolves when the message was taken over by the transport. After a failed call it rejects; it never hangs. */
+  send(request: Req): Promise<void> {
+    const taken = new Promise<void>((resolve) => {
+      this.#call.write(request, () => resolve());
+    });
+    return Promise.race([taken, this.#failed]);
+  }
+
+  end(): void {
+    this.#call.end();
+  }
+
+  cancel(): void {
+    this.#responses.cancel();
+  }
+}
+
+function describeFailure(error: unknown, operation: string, signal: AbortSignal | undefined): DriverError {
+  if (!signal?.aborted) return translateError(error, operation);
+  return new DriverError('canceled', `${operation}: canceled`, { operation, cause: signal.reason });
+}
