@@ -1,0 +1,44 @@
+import { constants, openSync } from 'node:fs';
+import { Socket } from 'node:net';
+import { Readable } from 'node:stream';
+
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * The reading end of a FIFO as a stream, with backpressure down to the process that writes.
+ *
+ * Opened O_RDONLY | O_NONBLOCK: the open returns before a writer exists, no thread of the pool waits in it, and the
+ * stream ends when the last writer closes (an O_RDWR reader would never see that end).
+ */
+export class FifoReader extends Readable {
+  readonly #socket: Socket;
+
+  constructor(path: string) {
+    super({ highWaterMark: CHUNK_BYTES });
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    // A buffer of our own for every read of the socket halves the CPU cost of the stream's default 64 KiB slabs.
+    const onread = {
+      buffer: Buffer.allocUnsafeSlow(CHUNK_BYTES),
+      callback: (bytes: number, buffer: Uint8Array): boolean => {
+        const chunk = Buffer.allocUnsafe(bytes);
+        chunk.set(buffer.subarray(0, bytes));
+        return this.push(chunk);
+      },
+    };
+    // The option is documented for connections only but belongs to the constructor.
+    this.#socket = new Socket({ fd, readable: true, writable: false, onread } as ConstructorParameters<
+      typeof Socket
+    >[0]);
+    this.#socket.on('end', () => this.push(null));
+    this.#socket.on('error', (error) => this.destroy(error));
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _destroy(error: Error | null, callback: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    callback(error);
+  }
+}
