@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# proto/ -> src/generated/, offline and the same on every machine:
+#
+#   bash scripts/generate.sh           write src/generated, without what no longer has a source
+#   bash scripts/generate.sh --check   write nothing; fail on stale output, lint or format
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+buf=node_modules/.bin/buf
+[ -x "$buf" ] || { echo "generate.sh: run npm ci first" >&2; exit 1; }
+
+# A whole new tree beside the old one, so that nobody meets a half-written one. In the project, as a rename
+# must not leave the file system; hidden, as nothing else should look into it.
+work=$(mktemp -d .generate.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+"$buf" generate --output "$work"
+fresh=$work/src/generated
+
+if [ "${1:-}" = --check ]; then
+  "$buf" lint
+  "$buf" format --diff --exit-code
+  if ! diff -r -u src/generated "$fresh" >"$work/diff"; then
+    head -n 60 "$work/diff"
+    echo "generate.sh: src/generated is stale, run npm run generate" >&2
+    exit 1
+  fi
+elif ! diff -r -q src/generated "$fresh" >/dev/null 2>&1; then
+  rm -rf src/generated
+  mv "$fresh" src/generated
+fi
