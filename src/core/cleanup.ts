@@ -1,4 +1,17 @@
+import { type ErrorCode, hasCode } from './error.js';
+
 export type Undo = () => unknown;
+
+/** Refusals: the other side says that it made nothing. After any other failure it may have, and is undone. */
+const refusals: ErrorCode[] = [
+  'already-exists',
+  'invalid-argument',
+  'not-found',
+  'failed-precondition',
+  'permission-denied',
+  'unimplemented',
+  'out-of-range',
+];
 
 /**
  * A stack of undo steps. Each acquisition registers its undo on the next line; `run` takes them back in reverse.
@@ -17,6 +30,22 @@ export class Cleanup {
 
   defer(name: string, undo: Undo): void {
     this.#steps.push({ name, undo });
+  }
+
+  /**
+   * Acquires over a wire that can lose the answer: the undo is registered when `act` succeeds, and also when it fails
+   * in a way that does not prove that nothing was made. A refusal registers nothing, so that what another owner holds
+   * under the same name stays unharmed.
+   */
+  async acquire<T>(name: string, act: () => Promise<T>, undo: Undo): Promise<T> {
+    try {
+      const result = await act();
+      this.defer(name, undo);
+      return result;
+    } catch (error) {
+      if (!hasCode(error, ...refusals)) this.defer(name, undo);
+      throw error;
+    }
   }
 
   /** Undoes everything that is left; resolves with the failure that stopped it, if any. Concurrent calls share a run. */

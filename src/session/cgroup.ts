@@ -1,0 +1,103 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readOptional } from './proc.js';
+
+const FREEZE_MS = 1_000;
+const POLL_MS = 2;
+
+/** The cgroup of a session as this host sees it: who is in it, and a way to stop them all at one point in time. */
+export interface SessionCgroup {
+  /** Every process of the session, its init included. */
+  listPids(): number[];
+  /** Resolves false when the kernel could not stop them all in a second; they are running again then. */
+  freeze(): Promise<boolean>;
+  thaw(): void;
+  /** How often the kernel's OOM killer took a process of the session; undefined where that is not counted. */
+  countOomKills(): number | undefined;
+}
+
+/**
+ * Finds the cgroup through the init's own /proc entry, which is right for every cgroup driver. Undefined where it
+ * cannot be seen: under Kata the pid is the hypervisor's, and in a container of our own the host's tree is hidden.
+ */
+export function findCgroup(initPid: number): SessionCgroup | undefined {
+  const entries = readOptional(`/proc/${initPid}/cgroup`)?.trim().split('\n') ?? [];
+  const v1 = findDirectory(entries, 'freezer');
+  if (v1 !== undefined) return buildCgroup(v1, freezerV1, readOomV1(findDirectory(entries, 'memory')));
+  const unified = findDirectory(entries, '');
+  if (unified !== undefined) return buildCgroup(unified, freezerV2, readOomV2(unified));
+  return undefined;
+}
+
+interface Freezer {
+  file: string;
+  frozen: string;
+  thawed: string;
+  isFrozen(directory: string): boolean;
+}
+
+// Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst
+const freezerV1: Freezer = {
+  file: 'freezer.state',
+  frozen: 'FROZEN',
+  thawed: 'THAWED',
+  isFrozen: (directory) => readFileSync(join(directory, 'freezer.state'), 'utf8').trim() === 'FROZEN',
+};
+
+// Documentation/admin-guide/cgroup-v2.rst, "cgroup.freeze"
+const freezerV2: Freezer = {
+  file: 'cgroup.freeze',
+  frozen: '1',
+  thawed: '0',
+  isFrozen: (directory) => /^frozen 1$/m.test(readFileSync(join(directory, 'cgroup.events'), 'utf8')),
+};
+
+function buildCgroup(directory: string, freezer: Freezer, countOomKills: () => number | undefined): SessionCgroup {
+  const write = (state: string) => writeFileSync(join(directory, freezer.file), state);
+  return {
+    listPids: () => listPids(directory),
+    async freeze() {
+      write(freezer.frozen);
+      for (const until = Date.now() + FREEZE_MS; Date.now() < until; await sleep(POLL_MS)) {
+        if (freezer.isFrozen(directory)) return true;
+      }
+      write(freezer.thawed);
+      return false;
+    },
+    thaw: () => write(freezer.thawed),
+    countOomKills,
+  };
+}
+
+/** The processes of a cgroup and of those below it, which a session with a delegated cgroup may have made. */
+function listPids(directory: string): number[] {
+  const own = (readOptional(join(directory, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number);
+  const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  return [...own, ...below.flatMap((entry) => listPids(join(directory, entry.name)))];
+}
+
+function findDirectory(entries: readonly string[], controller: string): string | undefined {
+  for (const entry of entries) {
+    const [, controllers = '', ...path] = entry.split(':');
+    if (!controllers.split(',').includes(controller)) continue;
+    const mount = controller === '' ? '/sys/fs/cgroup' : `/sys/fs/cgroup/${controllers}`;
+    const directory = join(mount, path.join(':'));
+    // The root cgroup is never a session's: acting on it would stop the host.
+    if (path.join(':') !== '/' && existsSync(join(directory, 'cgroup.procs'))) return directory;
+  }
+  return undefined;
+}
+
+function readOomV1(memory: string | undefined): () => number | undefined {
+  return () => readCounter(memory && join(memory, 'memory.oom_control'));
+}
+
+function readOomV2(directory: string): () => number | undefined {
+  return () => readCounter(join(directory, 'memory.events'));
+}
+
+function readCounter(path: string | undefined): number | undefined {
+  const count = path && readOptional(path)?.match(/^oom_kill (\d+)$/m)?.[1];
+  return count ? Number(count) : undefined;
+}

@@ -1,0 +1,21 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import type { Channel } from '../rpc/channel.js';
+
+/** What every session of one provider shares. */
+export interface SessionContext {
+  channel: Channel;
+  snapshotter: string;
+  /** Root-only directory of this daemon's and namespace's sessions, one directory each inside. */
+  directory: string;
+  owner: string;
+}
+
+/**
+ * The directory under `stateRoot` that belongs to one containerd and one namespace of it. The address is part of the
+ * name, so that a reaper never takes the directories of another daemon's sessions for leftovers.
+ */
+export function nameStateDirectory(stateRoot: string, { address, namespace }: Channel): string {
+  const daemon = createHash('sha256').update(address).digest('hex').slice(0, 8);
+  return join(stateRoot, `${daemon}-${namespace}`);
+}

@@ -1,0 +1,125 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Cleanup } from '../core/cleanup.js';
+import { addSuppressed, DriverError } from '../core/error.js';
+import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
+import {
+  CreateTaskRequest,
+  TasksService,
+} from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import type { Any } from '../generated/google/protobuf/any.js';
+import type { Image } from '../image/image.js';
+import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
+import { packJson } from '../rpc/any.js';
+import type { OciSpec } from '../spec/types.js';
+import { FifoPool } from '../stdio/fifo.js';
+import type { SessionContext } from './context.js';
+import { buildExtension, buildLabels, EXTENSION, LABEL, type SessionRecord } from './record.js';
+import { Session } from './session.js';
+import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
+
+const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
+/** How long the daemon's garbage collector keeps its hands off what a crashed creation left, in ms. */
+const LEASE_MS = 3_600_000;
+
+export interface CreateRequest {
+  record: SessionRecord;
+  image: Image;
+  spec: OciSpec;
+  /** Options of the runtime; they must be those of its shim. */
+  runtimeOptions?: Any;
+  signal?: AbortSignal | undefined;
+}
+
+/** Creates a session as one transaction: it runs when this resolves, and nothing of it is left when this rejects. */
+export async function createSession(context: SessionContext, request: CreateRequest): Promise<Session> {
+  const undo = new Cleanup();
+  try {
+    return await conduct(context, request, undo);
+  } catch (error) {
+    const failure = await undo.run();
+    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
+  }
+}
+
+async function conduct(context: SessionContext, request: CreateRequest, undo: Cleanup): Promise<Session> {
+  const { record, image, spec, runtimeOptions, signal } = request;
+  const { channel, snapshotter } = context;
+  const { id } = record;
+  const leased = channel.withLease(id);
+
+  await undo.acquire(
+    'lease',
+    () =>
+      channel.unary(LeasesService.create, {
+        id,
+        labels: {
+          [LABEL.owner]: record.owner,
+          'containerd.io/gc.expire': new Date(Date.now() + LEASE_MS).toISOString(),
+        },
+      }),
+    () => removeLease(channel, id),
+  );
+  const directory = join(context.directory, id);
+  undo.defer('directory', () => removeDirectory(directory));
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const fifos = new FifoPool(directory);
+  // Made while containerd works; the first exec finds them ready.
+  const filled = fifos.fill();
+  filled.catch(() => undefined);
+
+  checkAborted(signal);
+  const rootfs = await undo.acquire(
+    'snapshot',
+    () => prepareRootfs(leased, { image, key: id, snapshotter, signal }),
+    () => removeRootfs(channel, { key: id, snapshotter }),
+  );
+
+  checkAborted(signal);
+  await undo.acquire(
+    'container',
+    () =>
+      leased.unary(ContainersService.create, {
+        container: {
+          id,
+          labels: buildLabels(record),
+          image: image.name,
+          runtime: { name: record.runtime, options: runtimeOptions },
+          spec: packJson(SPEC_TYPE, spec),
+          snapshotter,
+          snapshotKey: id,
+          createdAt: undefined,
+          updatedAt: undefined,
+          extensions: { [EXTENSION]: buildExtension(record) },
+          sandbox: '',
+        },
+      }),
+    () => removeContainer(channel, id),
+  );
+
+  checkAborted(signal);
+  const { pid } = await undo.acquire(
+    'task',
+    // No deadline and no signal: a creation that is given up may still come true behind our back.
+    () =>
+      channel.unary(TasksService.create, CreateTaskRequest.fromPartial({ containerId: id, rootfs }), {
+        deadlineMs: null,
+      }),
+    () => removeTask(channel, id),
+  );
+
+  checkAborted(signal);
+  // The container holds its snapshot by itself from now on.
+  await Promise.all([
+    channel.unary(TasksService.start, { containerId: id, execId: '' }, { deadlineMs: 60_000 }),
+    removeLease(channel, id),
+    filled,
+  ]);
+  return new Session({ context, record, spec, initPid: pid, fifos, undo });
+}
+
+function checkAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted)
+    throw new DriverError('canceled', 'creation of the session was aborted', { cause: signal.reason });
+}

@@ -1,0 +1,45 @@
+import type { Readable, Writable } from 'node:stream';
+import type { OciProcess } from '../spec/types.js';
+
+/** How a process ended, as the runtime reports it. */
+export interface ExitStatus {
+  /** Exit code; 128 + n for a process that signal n ended, as shells have it. */
+  code: number;
+  exitedAt: Date;
+}
+
+/** A process that was started inside a session and is not yet released. */
+export interface ExecProcess {
+  readonly execId: string;
+  /** Pid on the host; the hypervisor's under Kata. */
+  readonly pid: number;
+  /** Null unless asked for. Ending it delivers end of input. */
+  readonly stdin: Writable | null;
+  readonly stdout: Readable;
+  /** Ends at once under a TTY, which merges it into stdout. */
+  readonly stderr: Readable;
+  /** Resolves when the process itself has ended; its children may live on and hold the streams open. */
+  readonly exited: Promise<ExitStatus>;
+  /** Signals this process alone. A process that has already ended is no error. */
+  signal(signal: number): Promise<void>;
+  resize(cols: number, rows: number): Promise<void>;
+  /** Frees everything that the exec holds, in the runtime and here. What the streams still held is lost. */
+  release(): Promise<void>;
+}
+
+export interface ExecRequest {
+  execId: string;
+  process: OciProcess;
+  /** Gives the process a stdin that stays open; without it the process reads end of input at once. */
+  stdin: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * The one seam through which anything is started inside a session. Everything above it (deadlines, buffers, kill
+ * reports) is written against this interface alone.
+ */
+export interface Executor {
+  /** Resolves when the process runs. Rejects with nothing left behind. */
+  start(request: ExecRequest): Promise<ExecProcess>;
+}

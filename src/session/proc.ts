@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+
+/** What /proc/PID/stat says of a process on this host (proc(5)). */
+export interface ProcessStat {
+  pid: number;
+  parent: number;
+  /** R, S, D, Z (zombie), ... */
+  state: string;
+  /** Clock ticks since boot; with the pid it names one process for as long as the machine is up. */
+  startTime: number;
+}
+
+/** Undefined when there is no such process. */
+export function readStat(pid: number): ProcessStat | undefined {
+  const stat = readOptional(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // Counted from behind the command's name, which may hold blanks and brackets itself.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { pid, state: fields[0] as string, parent: Number(fields[1]), startTime: Number(fields[19]) };
+}
+
+/** True when the process was started with `NAME=value` in its environment; a process may wipe that. */
+export function hasEnv(pid: number, entry: string): boolean {
+  return readOptional(`/proc/${pid}/environ`)?.split('\0').includes(entry) ?? false;
+}
+
+/** A file of /proc or of a cgroup; undefined when what it tells of is gone. */
+export function readOptional(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    // ESRCH: the process ended between open and read. ENODEV: so did the cgroup.
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'ENODEV') return undefined;
+    throw error;
+  }
+}

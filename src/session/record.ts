@@ -1,0 +1,81 @@
+import { DriverError } from '../core/error.js';
+import type { Any } from '../generated/google/protobuf/any.js';
+import { packJson, unpackJson } from '../rpc/any.js';
+
+/** Labels that sessions are found by. Everything else about a session is in the container's extension. */
+export const LABEL = {
+  owner: 'cadre.dev/owner',
+  name: 'cadre.dev/name',
+  expiresAt: 'cadre.dev/expires-at',
+  metadata: 'cadre.dev/metadata.',
+} as const;
+
+export const EXTENSION = 'cadre.dev/session';
+const EXTENSION_TYPE = 'cadre.dev/session/v1';
+
+/** What a session is, as containerd keeps it. There is no other place that could disagree. */
+export interface SessionRecord {
+  id: string;
+  name?: string;
+  /** The process that answers for the session, see `describeOwner`. */
+  owner: string;
+  image: string;
+  /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */
+  runtime: string;
+  snapshotter: string;
+  createdAt: Date;
+  /** When any process's reaper may remove it; without it the session ends with its owner. */
+  expiresAt?: Date;
+  metadata: Record<string, string>;
+  /** Deadline of every exec that names none, in ms. */
+  execTimeoutMs?: number;
+}
+
+export function buildLabels({ owner, name, expiresAt, metadata }: SessionRecord): Record<string, string> {
+  const labels: Record<string, string> = { [LABEL.owner]: owner };
+  if (name !== undefined) labels[LABEL.name] = name;
+  if (expiresAt !== undefined) labels[LABEL.expiresAt] = expiresAt.toISOString();
+  for (const [key, value] of Object.entries(metadata)) labels[LABEL.metadata + key] = value;
+  return labels;
+}
+
+export function buildExtension(record: SessionRecord): Any {
+  const { id: _id, owner: _owner, name: _name, expiresAt: _expiresAt, metadata: _metadata, ...rest } = record;
+  return packJson(EXTENSION_TYPE, rest);
+}
+
+export interface StoredContainer {
+  id: string;
+  labels: Record<string, string>;
+  extensions: Record<string, Any>;
+}
+
+/** Reads a session back from its container; undefined when the container is not one of ours. */
+export function readRecord({ id, labels, extensions }: StoredContainer): SessionRecord | undefined {
+  const owner = labels[LABEL.owner];
+  const extension = extensions[EXTENSION];
+  if (owner === undefined || extension === undefined) return undefined;
+  if (extension.typeUrl !== EXTENSION_TYPE) {
+    throw new DriverError(
+      'data-loss',
+      `session ${id} has a record of type ${extension.typeUrl}, not ${EXTENSION_TYPE}`,
+    );
+  }
+  const stored = unpackJson(extension) as Omit<SessionRecord, 'createdAt'> & { createdAt: string };
+  const prefix = LABEL.metadata;
+  const name = labels[LABEL.name];
+  const expiresAt = labels[LABEL.expiresAt];
+  return {
+    ...stored,
+    id,
+    owner,
+    createdAt: new Date(stored.createdAt),
+    ...(name === undefined ? {} : { name }),
+    ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }),
+    metadata: Object.fromEntries(
+      Object.entries(labels).flatMap(([key, value]) =>
+        key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [],
+      ),
+    ),
+  };
+}

@@ -1,0 +1,85 @@
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DriverError, hasCode } from '../core/error.js';
+import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
+import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import type { Channel } from '../rpc/channel.js';
+
+// Each of these undoes one acquisition of a session, may be repeated, and takes "not found" for success: what is to be
+// gone is gone. They serve the undo of a failed create, `destroy` and the reaper alike.
+
+const SIGKILL = 9;
+/** For how long a task is pressed to end, in ms. A dead shim needs about a second until the daemon lets go of it. */
+const TASK_GONE_MS = 20_000;
+const PAUSE_MS = 50;
+
+interface ExecTarget {
+  containerId: string;
+  execId: string;
+}
+
+/** Frees an exec in the shim, which leaks two descriptors otherwise; one that still runs is killed first. */
+export async function deleteExec(channel: Channel, target: ExecTarget): Promise<void> {
+  const remove = () => channel.unary(TasksService.deleteProcess, target, { idempotent: true, deadlineMs: 30_000 });
+  try {
+    await remove();
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return;
+    if (!(await isRunning(channel, target))) throw error;
+    await ignore(channel.unary(TasksService.kill, { ...target, signal: SIGKILL, all: false }), 'not-found');
+    await ignore(channel.unary(TasksService.wait, target), 'not-found');
+    await ignore(remove(), 'not-found');
+  }
+}
+
+async function isRunning(channel: Channel, target: ExecTarget): Promise<boolean> {
+  const { process } = await channel.unary(TasksService.get, target).catch(() => ({ process: undefined }));
+  return process !== undefined;
+}
+
+/** Kills everything in the session and removes its task; resolves when the daemon knows of no task any more. */
+export async function removeTask(channel: Channel, containerId: string): Promise<void> {
+  const target = { containerId, execId: '' };
+  const until = Date.now() + TASK_GONE_MS;
+  for (;;) {
+    try {
+      await channel.unary(TasksService.kill, { ...target, signal: SIGKILL, all: true }).catch(() => undefined);
+      await channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, until - Date.now()) });
+      await channel.unary(TasksService.delete, { containerId }, { deadlineMs: 30_000 });
+      return;
+    } catch (error) {
+      if (hasCode(error, 'not-found')) return;
+      // A shim that died answers with anything until the daemon has noticed: press on until it is not found.
+      if (Date.now() >= until) {
+        throw new DriverError('deadline-exceeded', `task ${containerId} did not end in ${TASK_GONE_MS} ms`, {
+          operation: 'remove task',
+          cause: error,
+        });
+      }
+      await sleep(PAUSE_MS);
+    }
+  }
+}
+
+/** Removes the record. Only after the task: a record removed under a running task leaves the task unreachable. */
+export async function removeContainer(channel: Channel, id: string): Promise<void> {
+  await ignore(channel.unary(ContainersService.delete, { id }, { idempotent: true }), 'not-found');
+}
+
+export async function removeLease(channel: Channel, id: string): Promise<void> {
+  await ignore(channel.unary(LeasesService.delete, { id, sync: false }, { idempotent: true }), 'not-found');
+}
+
+/** Removes a session's directory with its FIFOs. */
+export async function removeDirectory(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+}
+
+async function ignore(call: Promise<unknown>, ...codes: Parameters<typeof hasCode>[1][]): Promise<void> {
+  try {
+    await call;
+  } catch (error) {
+    if (!hasCode(error, ...codes)) throw error;
+  }
+}
