@@ -52,12 +52,6 @@ export interface Container_Runtime {
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
 }
 
-export interface Runtime {
-  name: string;
-  options: Any | undefined;
-  _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
-}
-
 export interface ListContainersRequest {
   filters: string[];
   _unknownFields?: { [key: number]: Uint8Array[] } | undefined;
@@ -718,91 +712,6 @@ export const Container_Runtime: MessageFns<Container_Runtime> = {
   },
   fromPartial(object: DeepPartial<Container_Runtime>): Container_Runtime {
     const message = createBaseContainer_Runtime();
-    message.name = object.name ?? "";
-    message.options = (object.options !== undefined && object.options !== null)
-      ? Any.fromPartial(object.options)
-      : undefined;
-    return message;
-  },
-};
-
-function createBaseRuntime(): Runtime {
-  return { name: "", options: undefined, _unknownFields: {} };
-}
-
-export const Runtime: MessageFns<Runtime> = {
-  encode(message: Runtime, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.name !== "") {
-      writer.uint32(10).string(message.name);
-    }
-    if (message.options !== undefined) {
-      Any.encode(message.options, writer.uint32(18).fork()).join();
-    }
-    if (message._unknownFields !== undefined) {
-      for (const [key, values] of globalThis.Object.entries(message._unknownFields)) {
-        const tag = parseInt(key, 10);
-        for (const value of values) {
-          writer.uint32(tag).raw(value);
-        }
-      }
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): Runtime {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseRuntime();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.name = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.options = Any.decode(reader, reader.uint32());
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        const buf = reader.skip(tag & 7);
-
-        const list = message._unknownFields![tag];
-
-        if (list === undefined) {
-          message._unknownFields![tag] = [buf];
-        } else {
-          list.push(buf);
-        }
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-
-  create(base?: DeepPartial<Runtime>): Runtime {
-    return Runtime.fromPartial(base ?? {});
-  },
-  fromPartial(object: DeepPartial<Runtime>): Runtime {
-    const message = createBaseRuntime();
     message.name = object.name ?? "";
     message.options = (object.options !== undefined && object.options !== null)
       ? Any.fromPartial(object.options)
