@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:os';
 import type { Cleanup } from '../core/cleanup.js';
-import { createInputError, DriverError } from '../core/error.js';
+import { DriverError } from '../core/error.js';
 import { buildExecProcess } from '../spec/process.js';
 import type { OciSpec } from '../spec/types.js';
 import type { FifoPool } from '../stdio/fifo.js';
@@ -10,7 +11,7 @@ import { type ExecOptions, type ExecResult, execDefaults } from './exec-options.
 import { Execution, type ExecutionHost } from './execution.js';
 import type { ExecProcess, Executor } from './executor.js';
 import { type KillReport, killTree } from './kill-tree.js';
-import { readStat } from './proc.js';
+import { type ProcessStat, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { TaskExecutor } from './task-executor.js';
 
@@ -27,6 +28,12 @@ export interface SessionParts {
   undo: Cleanup;
 }
 
+/** What `killTree` needs to know of an exec that runs. */
+interface Running {
+  root: ProcessStat | undefined;
+  alone: boolean;
+}
+
 /** One isolated sandbox. It lives until `destroy`; `await using` destroys it at the end of the block. */
 export class Session implements AsyncDisposable {
   readonly sessionId: string;
@@ -38,7 +45,7 @@ export class Session implements AsyncDisposable {
   readonly #undo: Cleanup;
   readonly #executor: Executor;
   readonly #cgroup: SessionCgroup | undefined;
-  readonly #running = new Map<ExecProcess, { alone: boolean }>();
+  readonly #running = new Map<ExecProcess, Running>();
   readonly #releases = new Set<Promise<void>>();
   #oomKills = 0;
   #destroyed = false;
@@ -125,23 +132,24 @@ export class Session implements AsyncDisposable {
     if (this.#destroyed) throw new DriverError('destroyed', `session ${this.sessionId} is destroyed`);
   }
 
-  /** Remembers whether anything else ran beside an exec, see `killTree`. */
   #note(process: ExecProcess): void {
     const alone = this.#running.size === 0;
     for (const other of this.#running.values()) other.alone = false;
-    this.#running.set(process, { alone });
+    this.#running.set(process, { root: readStat(process.pid), alone });
     const forget = () => this.#running.delete(process);
     process.exited.then(forget, forget);
   }
 
   async #killTree(process: ExecProcess): Promise<KillReport> {
-    const root = readStat(process.pid);
-    if (this.#cgroup === undefined || root === undefined) {
+    const init = readStat(this.#initPid);
+    if (this.#cgroup === undefined || init === undefined) {
       const started = Date.now();
-      await process.signal(9);
+      await process.signal(constants.signals.SIGKILL);
       return { killed: [process.pid], survivors: [], verified: false, durationMs: Date.now() - started };
     }
-    const alone = this.#running.get(process)?.alone ?? false;
-    return killTree(this.#cgroup, { initPid: this.#initPid, root, mark: `${MARK}=${process.execId}`, alone });
+    // A command that has ended before it was seen leaves no start time to tell its orphans by: all are in doubt then.
+    const { root = { ...init, pid: process.pid }, alone = false } = this.#running.get(process) ?? {};
+    const mark = `${MARK}=${process.execId}`;
+    return killTree(this.#cgroup, { initPid: this.#initPid, root, mark, alone });
   }
 }

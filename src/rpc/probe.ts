@@ -1,0 +1,36 @@
+import { DriverError, hasCode } from '../core/error.js';
+import { Empty } from '../generated/google/protobuf/empty.js';
+import { IntrospectionService } from '../generated/github.com/containerd/containerd/api/services/introspection/v1/introspection.js';
+import { VersionService } from '../generated/github.com/containerd/containerd/api/services/version/v1/version.js';
+import type { Channel } from './channel.js';
+
+const PROBE_MS = 3_000;
+
+export interface ServerInfo {
+  /** As the daemon prints it, such as `1.6.20~ds1` or `2.1.9+unknown`. */
+  version: string;
+  /** Of the daemon's data directory; it stays the same over restarts. */
+  uuid: string;
+}
+
+/** Asks who answers on the socket. Fails fast, with what is wrong with the address, when it is no containerd. */
+export async function probeServer(channel: Channel, signal?: AbortSignal): Promise<ServerInfo> {
+  const options = { signal, deadlineMs: PROBE_MS, retryMs: 0 };
+  try {
+    const { version } = await channel.unary(VersionService.version, Empty.create(), options);
+    const { uuid } = await channel.unary(IntrospectionService.server, Empty.create(), options);
+    return { version, uuid };
+  } catch (error) {
+    if (hasCode(error, 'canceled')) throw error;
+    throw new DriverError('unavailable', `no containerd answers at ${channel.address}: ${describe(error)}`, {
+      operation: 'connect',
+      cause: error,
+    });
+  }
+}
+
+function describe(error: unknown): string {
+  if (hasCode(error, 'deadline-exceeded')) return `no answer in ${PROBE_MS} ms`;
+  if (hasCode(error, 'unimplemented')) return 'something else listens there';
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,140 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { spawn } from 'node:child_process';
+import { closeSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { drain } from '../../src/stdio/drain.js';
+import { FifoPool } from '../../src/stdio/fifo.js';
+import { FifoReader } from '../../src/stdio/reader.js';
+import { openWriter } from '../../src/stdio/writer.js';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'fifo-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+async function take(): Promise<string> {
+  const [path] = await new FifoPool(directory).take(1);
+  return path as string;
+}
+
+/** Descriptors of this process that lie in the test's directory. */
+function countOpen(): number {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+describe('FifoPool', () => {
+  test('hands out distinct FIFOs, in batches, and takes them back', async () => {
+    const pool = new FifoPool(directory);
+    const taken = (await Promise.all([pool.take(3), pool.take(3), pool.take(3)])).flat();
+    expect(new Set(taken).size).toBe(9);
+    pool.give(taken.slice(0, 3));
+    const before = readdirSync(directory).length;
+    await pool.take(3);
+    expect(readdirSync(directory)).toHaveLength(before);
+    await pool.discard(taken.slice(3));
+    expect(readdirSync(directory)).toHaveLength(before - 6);
+  });
+
+  test('says where it could not make them', async () => {
+    await expect(new FifoPool(join(directory, 'absent')).take(1)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('absent'),
+    });
+  });
+});
+
+describe('FifoReader', () => {
+  test('opened before any writer it waits, then ends with the last writer', async () => {
+    const path = await take();
+    const reader = new FifoReader(path);
+    const chunks: Buffer[] = [];
+    reader.on('data', (chunk: Buffer) => chunks.push(chunk));
+    await sleep(50);
+    expect(reader.readableEnded).toBe(false);
+    const [first, second] = [openSync(path, 'w'), openSync(path, 'w')];
+    writeSync(first, 'one ');
+    closeSync(first);
+    await sleep(20);
+    expect(reader.readableEnded).toBe(false);
+    writeSync(second, 'two');
+    closeSync(second);
+    await drain(reader, 5_000);
+    expect(Buffer.concat(chunks).toString()).toBe('one two');
+    await sleep(5);
+    expect(countOpen()).toBe(0);
+  });
+
+  test('a slow reader loses nothing and holds the writer back', async () => {
+    const path = await take();
+    const reader = new FifoReader(path);
+    const bytes = randomBytes(8 * 1024 * 1024);
+    const writer = spawn('sh', ['-c', `cat > ${path}`], { stdio: ['pipe', 'ignore', 'inherit'] });
+    let written = 0;
+    const writing = (async () => {
+      for (let at = 0; at < bytes.length; at += 65_536) {
+        const more = writer.stdin.write(bytes.subarray(at, at + 65_536));
+        written = at;
+        if (!more) await new Promise((resolve) => writer.stdin.once('drain', resolve));
+      }
+      writer.stdin.end();
+    })();
+    const hash = createHash('sha256');
+    let read = 0;
+    for await (const chunk of reader) {
+      hash.update(chunk);
+      read += (chunk as Buffer).length;
+      await sleep(2);
+      expect(written - read).toBeLessThan(2 * 1024 * 1024);
+    }
+    await writing;
+    expect(read).toBe(bytes.length);
+    expect(hash.digest('hex')).toBe(createHash('sha256').update(bytes).digest('hex'));
+  });
+
+  test('destroyed early it holds no descriptor', async () => {
+    const reader = new FifoReader(await take());
+    reader.destroy();
+    await sleep(5);
+    expect(countOpen()).toBe(0);
+  });
+});
+
+describe('openWriter', () => {
+  test('delivers what was written before a reader came, and closes', async () => {
+    const path = await take();
+    const writer = openWriter(path);
+    writer.write('early');
+    await sleep(20);
+    const reader = new FifoReader(path);
+    const chunks: Buffer[] = [];
+    reader.on('data', (chunk: Buffer) => chunks.push(chunk));
+    writer.end(' late');
+    await drain(reader, 5_000);
+    expect(Buffer.concat(chunks).toString()).toBe('early late');
+  });
+});
+
+describe('drain', () => {
+  test('gives up on a stream that someone else holds open', async () => {
+    const path = await take();
+    const reader = new FifoReader(path);
+    reader.resume();
+    const held = openSync(path, 'w');
+    const started = Date.now();
+    await drain(reader, 100);
+    expect(Date.now() - started).toBeGreaterThanOrEqual(95);
+    expect(reader.readableEnded).toBe(false);
+    closeSync(held);
+    reader.destroy();
+  });
+});
