@@ -9,9 +9,9 @@ cd "$(dirname "$0")/.."
 buf=node_modules/.bin/buf
 [ -x "$buf" ] || { echo "generate.sh: run npm ci first" >&2; exit 1; }
 
-# A whole new tree beside the old one, so that nobody meets a half-written one. In the project, as a rename
-# must not leave the file system; hidden, as nothing else should look into it.
-work=$(mktemp -d .generate.XXXXXX)
+# A whole new tree first, so that nobody meets a half-written one. In node_modules, where no tool looks and
+# from where it can be renamed.
+work=$(mktemp -d node_modules/.generate.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 "$buf" generate --output "$work"
 fresh=$work/src/generated
