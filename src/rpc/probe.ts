@@ -1,7 +1,7 @@
 import { DriverError, hasCode } from '../core/error.js';
-import { Empty } from '../generated/google/protobuf/empty.js';
 import { IntrospectionService } from '../generated/github.com/containerd/containerd/api/services/introspection/v1/introspection.js';
 import { VersionService } from '../generated/github.com/containerd/containerd/api/services/version/v1/version.js';
+import { Empty } from '../generated/google/protobuf/empty.js';
 import type { Channel } from './channel.js';
 
 const PROBE_MS = 3_000;

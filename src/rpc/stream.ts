@@ -8,14 +8,16 @@ export class ServerStream<Res> implements AsyncIterable<Res> {
   readonly #operation: string;
   readonly #signal: AbortSignal | undefined;
   readonly #cancel = () => this.cancel();
+  #failure: Error | undefined;
 
   constructor(call: ClientReadableStream<Res>, operation: string, signal?: AbortSignal) {
     this.#call = call;
     this.#operation = operation;
     this.#signal = signal;
-    // A failure before anyone iterates is kept by the stream and thrown by the first read; without a listener
-    // it would be an uncaught exception.
-    call.on('error', () => undefined);
+    // grpc-js reports a failure once, to whoever listens then: kept, so that a later reader is not told of a plain end.
+    call.on('error', (error) => {
+      this.#failure = error;
+    });
     if (signal?.aborted) this.cancel();
     signal?.addEventListener('abort', this.#cancel, { once: true });
   }
@@ -28,6 +30,7 @@ export class ServerStream<Res> implements AsyncIterable<Res> {
   async *[Symbol.asyncIterator](): AsyncGenerator<Res, void, undefined> {
     try {
       for await (const response of this.#call) yield response as Res;
+      if (this.#failure !== undefined) throw this.#failure;
     } catch (error) {
       throw describeFailure(error, this.#operation, this.#signal);
     } finally {

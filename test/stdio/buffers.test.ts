@@ -53,7 +53,13 @@ describe('mergeOutput', () => {
   }
 
   test('yields both streams as they come', async () => {
-    const stdout = Readable.from(emit([[0, 'a'], [40, 'c']]), { objectMode: false });
+    const stdout = Readable.from(
+      emit([
+        [0, 'a'],
+        [40, 'c'],
+      ]),
+      { objectMode: false },
+    );
     const stderr = Readable.from(emit([[20, 'b']]), { objectMode: false });
     const seen: string[] = [];
     for await (const { source, data } of mergeOutput(stdout, stderr)) seen.push(`${source} ${Buffer.from(data)}`);
@@ -61,7 +67,14 @@ describe('mergeOutput', () => {
   });
 
   test('left early, it leaves the streams to whoever reads on', async () => {
-    const stdout = Readable.from(emit([[0, 'a'], [20, 'b'], [20, 'c']]), { objectMode: false });
+    const stdout = Readable.from(
+      emit([
+        [0, 'a'],
+        [20, 'b'],
+        [20, 'c'],
+      ]),
+      { objectMode: false },
+    );
     const stderr = Readable.from(emit([[60, 'z']]), { objectMode: false });
     let text = '';
     stdout.pause().on('data', (chunk: Buffer) => {
