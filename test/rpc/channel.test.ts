@@ -162,7 +162,9 @@ describe('server streams', () => {
   });
 
   test('that fail before anyone reads throw at the first read', async () => {
-    await serve(EventsService, {});
+    await serve(EventsService, {
+      subscribe: (call: NodeJS.EventEmitter) => call.emit('error', { code: status.UNIMPLEMENTED, details: 'absent' }),
+    });
     const stream = connect().serverStream(EventsService.subscribe, { filters: [] });
     await sleep(50);
     await expect(stream[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'unimplemented' });
