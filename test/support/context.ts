@@ -1,0 +1,25 @@
+/** What a `*.e2e.test.ts` file runs against. Only to be imported there: it needs the daemon of a containerd project. */
+import { describe, inject } from 'vitest';
+import type { Generation } from './containerd-binary.js';
+import { nameNamespace } from './daemon.js';
+import type { ProvidedDaemon } from './global-setup.js';
+
+export interface TestContext extends ProvidedDaemon {
+  /** Random, one for each test file. */
+  readonly namespace: string;
+}
+
+/** The shared daemon of this project, the images on disk and a namespace of this file's own. */
+export const context: TestContext = { ...inject('daemon'), namespace: nameNamespace() };
+
+/**
+ * A `describe` that runs on the given generations only; elsewhere its tests are counted as skipped and listed with
+ * the reason: `onlyOn(['1.6'], 'two minutes; the code path is the same')('200 sessions', () => { ... })`.
+ */
+export function onlyOn(generations: readonly Generation[], reason: string): SuiteCollector {
+  if (generations.includes(context.generation)) return (name, body) => describe(name, body);
+  const skipReason = `only on containerd ${generations.join(', ')}: ${reason}`;
+  return (name, body) => describe.skip(name, { meta: { skipReason } }, body);
+}
+
+export type SuiteCollector = (name: string, body: () => void) => void;

@@ -1,0 +1,45 @@
+/** One private daemon and one set of images for all files of a `containerd-*` project. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { BUSYBOX_REFERENCE, buildDockerArchive, buildOciLayout } from './busybox.js';
+import { GENERATIONS, type Generation } from './containerd-binary.js';
+import { startDaemon } from './daemon.js';
+
+/** What test files get through `inject('daemon')`, see context.ts. */
+export interface ProvidedDaemon {
+  readonly address: string;
+  readonly root: string;
+  readonly generation: Generation;
+  readonly version: string;
+  readonly images: {
+    readonly reference: string;
+    readonly dockerArchive: string;
+    readonly ociLayout: string;
+  };
+}
+
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const generation = GENERATIONS.find((candidate) => project.name === `containerd-${candidate}`);
+  if (!generation) throw new Error(`no containerd generation in the project's name: ${project.name}`);
+  const daemon = await startDaemon({ generation });
+  const { address, root, version } = daemon;
+  // Below the daemon's root, so that it goes with it.
+  const directory = join(root, 'images');
+  mkdirSync(directory);
+  const images = {
+    reference: BUSYBOX_REFERENCE,
+    dockerArchive: join(directory, 'docker.tar'),
+    ociLayout: join(directory, 'oci.tar'),
+  };
+  writeFileSync(images.dockerArchive, buildDockerArchive());
+  writeFileSync(images.ociLayout, buildOciLayout());
+  project.provide('daemon', { address, root, generation, version, images });
+  return () => daemon.stop();
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    daemon: ProvidedDaemon;
+  }
+}

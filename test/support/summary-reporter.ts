@@ -1,0 +1,46 @@
+/** Tells scripts/test.sh what a vitest run did: one JSON line in the file that TEST_SUMMARY names. */
+import { appendFileSync } from 'node:fs';
+import type { Reporter, TestCase, TestModule } from 'vitest/node';
+
+export interface RunSummary {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+}
+
+export class SummaryReporter implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[], errors: readonly unknown[]): void {
+    const path = process.env.TEST_SUMMARY;
+    if (!path) return;
+    const cases = modules.flatMap((module) => [...module.children.allTests()]);
+    const inState = (state: string) => cases.filter((test) => test.result().state === state);
+    // A file that does not load has no tests to fail, nor has an error outside of them: both count as one.
+    const broken = modules.filter((module) => module.state() === 'failed' && inModule(module, 'failed') === 0).length;
+    const summary: RunSummary = {
+      passed: inState('passed').length,
+      failed: inState('failed').length + inState('pending').length + broken + errors.length,
+      skipped: inState('skipped').map((test) => ({ name: nameTest(test), reason: readReason(test) })),
+    };
+    appendFileSync(path, `${JSON.stringify(summary)}\n`);
+  }
+}
+
+function inModule(module: TestModule, state: 'failed'): number {
+  return [...module.children.allTests(state)].length;
+}
+
+function nameTest(test: TestCase): string {
+  return `[${test.project.name}] ${test.module.relativeModuleId}: ${test.fullName}`;
+}
+
+function readReason(test: TestCase): string {
+  const result = test.result();
+  return (result.state === 'skipped' ? result.note : undefined) ?? test.meta().skipReason ?? 'no reason given';
+}
+
+declare module 'vitest' {
+  interface TaskMeta {
+    /** Why a test does not run here; printed at the end of `npm test`. */
+    skipReason?: string;
+  }
+}

@@ -1,0 +1,37 @@
+import { availableParallelism } from 'node:os';
+import { defineConfig } from 'vitest/config';
+import { GENERATIONS } from './test/support/containerd-binary.js';
+import { SummaryReporter } from './test/support/summary-reporter.js';
+
+const E2E = 'test/**/*.e2e.test.ts';
+
+export default defineConfig({
+  test: {
+    // A run in which a filter matched nothing has shown nothing.
+    passWithNoTests: false,
+    reporters: ['default', new SummaryReporter()],
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [E2E],
+          maxWorkers: availableParallelism(),
+          sequence: { groupOrder: 0 },
+        },
+      },
+      ...GENERATIONS.map((generation, index) => ({
+        test: {
+          name: `containerd-${generation}`,
+          include: [E2E],
+          globalSetup: ['test/support/global-setup.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          // One daemon serves all files, and leaks are counted on the host: two files at once would see each other.
+          fileParallelism: false,
+          sequence: { groupOrder: index + 1 },
+        },
+      })),
+    ],
+  },
+});
