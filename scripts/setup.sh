@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Make a fresh Debian machine with Node and npm ready: missing Debian packages, npm dependencies, dist/.
+#
+#   bash scripts/setup.sh           what the demo needs
+#   bash scripts/setup.sh --tests   what the tests need as well
+#
+# A second run finds nothing to do but the build. No daemon of the system is started or stopped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+refuse() {
+  echo "setup: $1" >&2
+  exit 1
+}
+[ "$(uname -s)" = Linux ] || refuse "needs Linux, as containerd runs sessions in its namespaces and cgroups; this is $(uname -s)"
+[ "$(id -u)" = 0 ] || refuse "needs root, as containerd, mounts and cgroups do; run it as root, for instance with sudo"
+command -v node npm >/dev/null || refuse "needs Node 20.19 or newer with npm"
+node -e '
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1);
+' || refuse "needs Node 20.19 or newer; this is $(node --version)"
+
+packages=(containerd runc busybox-static catatonit)
+case ${1:-} in
+  '') ;;
+  --tests) packages+=(containernetworking-plugins docker-registry strace git iproute2 iptables) ;;
+  *) refuse "unknown argument: $1" ;;
+esac
+
+missing=()
+for package in "${packages[@]}"; do
+  status=$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null || true)
+  [ "$status" = installed ] || missing+=("$package")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+  command -v apt-get >/dev/null || refuse "needs ${missing[*]}, and finds no apt-get to install them: this is made for Debian"
+  # Debian starts a service as it installs it, unless this file says no: ours are private, the host keeps its peace.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  echo "setup: installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  # Some other apt may be at work on a machine that has just booted.
+  apt=(apt-get -qq -o DPkg::Lock::Timeout=300)
+  "${apt[@]}" update
+  "${apt[@]}" install --yes --no-install-recommends "${missing[@]}" </dev/null
+fi
+
+# By content: git writes files in any order, so that dates tell nothing.
+is_installed() {
+  node -e '
+    const { readFileSync } = require("node:fs");
+    const read = (path) => JSON.parse(readFileSync(path, "utf8")).packages;
+    const [wanted, found] = [read("package-lock.json"), read("node_modules/.package-lock.json")];
+    const names = Object.keys(wanted).filter((name) => name && !(wanted[name].optional && !found[name]));
+    process.exit(names.every((name) => found[name]?.version === wanted[name].version) ? 0 : 1);
+  ' 2>/dev/null
+}
+if ! is_installed; then
+  echo "setup: npm ci"
+  npm ci --no-audit --no-fund --loglevel=error
+fi
+
+npm run --silent build

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# What `npm test` runs, from a fresh clone on: setup, static checks, and the tests on three containerd generations and
+# two Node versions. Ends at the first red stage, and always with a line `N passed, N failed, N skipped`.
+#
+#   bash scripts/test.sh           everything
+#   bash scripts/test.sh matrix    only the end-to-end tests, on every generation
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The tests have daemons of their own; these would lead the library to the system's.
+unset CONTAINERD_ADDRESS CONTAINERD_NAMESPACE
+
+work=$(mktemp -d)
+export TEST_SUMMARY=$work/summary
+touch "$TEST_SUMMARY"
+stage=none
+
+finish() {
+  status=$?
+  [ "$stage" = done ] || [ "$status" -ne 0 ] || status=1
+  [ "$status" -eq 0 ] || echo "FAILED at: $stage" >&2
+  node scripts/test-summary.mjs "$TEST_SUMMARY" "$status" || status=1
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+
+enter() {
+  stage=$1
+  echo "== $stage (${SECONDS}s)"
+}
+
+# node binary, then the vitest projects. A run that adds no summary has not come to its end.
+run_tests() {
+  local node=$1 before
+  shift
+  before=$(wc -l <"$TEST_SUMMARY")
+  "$node" node_modules/vitest/vitest.mjs run "${@/#/--project=}" </dev/null
+  [ "$(wc -l <"$TEST_SUMMARY")" -gt "$before" ]
+}
+
+enter 'setup'
+bash scripts/setup.sh --tests
+bash scripts/containerds.sh
+
+case ${1:-} in
+  '')
+    enter 'static checks'
+    npm run --silent check
+    enter 'unit and containerd 1.6'
+    run_tests node unit containerd-1.6
+    enter 'containerd 1.7 and 2.1'
+    run_tests node containerd-1.7 containerd-2.1
+    enter "unit and containerd 1.6 on Node $(node_modules/node-24/bin/node --version)"
+    run_tests node_modules/node-24/bin/node unit containerd-1.6
+    ;;
+  matrix)
+    enter 'containerd 1.6, 1.7 and 2.1'
+    run_tests node containerd-1.6 containerd-1.7 containerd-2.1
+    ;;
+  *)
+    enter "unknown argument: $1"
+    exit 2
+    ;;
+esac
+echo "== all stages passed (${SECONDS}s)"
+stage='done'
