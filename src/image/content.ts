@@ -1,0 +1,207 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { addSuppressed, DriverError, hasCode } from '../core/error.js';
+import {
+  ContentService,
+  WriteAction,
+  type WriteContentRequest,
+} from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
+import type { Channel } from '../rpc/channel.js';
+
+/** The largest JSON document that is read into memory, in bytes. Real ones have a few kilobytes. */
+export const DOCUMENT_BYTES = 8 * 1024 * 1024;
+
+/** Message size of a write. Measured: 1 MiB is two to three times as fast as 64 KiB. */
+const CHUNK_BYTES = 1024 * 1024;
+const empty = Buffer.alloc(0);
+const operation = 'write content';
+
+export type Labels = Record<string, string>;
+
+export interface BlobSource {
+  /** The bytes, read once and from the beginning. */
+  data: AsyncIterable<Uint8Array>;
+  /** What it is, for messages: `layer sha256:...`, `blobs/sha256/... in image.tar`. */
+  subject: string;
+  /** The digest it must have. Without one the blob is hashed on its way. */
+  digest?: string | undefined;
+  /** The bytes it must have; -1 when that is not known. */
+  size?: number;
+  /** Name of the ingest, which only one writer may hold at a time. Defaults to a name of its own. */
+  ref?: string;
+  labels?: Labels;
+}
+
+export interface Blob {
+  digest: string;
+  size: number;
+}
+
+export function nameIngest(): string {
+  return `cadre-${randomBytes(10).toString('hex')}`;
+}
+
+/**
+ * Writes a blob into the content store, in steps of 1 MiB. A blob that is there already is success. On any failure
+ * the unfinished ingest is removed. Throws `data-loss` when the bytes do not have the expected digest or size.
+ */
+export async function writeBlob(
+  channel: Channel,
+  source: BlobSource,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<Blob> {
+  const ref = source.ref ?? nameIngest();
+  try {
+    const blob = await sendBlob(channel, ref, source, signal);
+    // Given at the commit, labels reach a new blob only.
+    if (blob.existed && source.labels !== undefined) await setLabels(channel, blob.digest, source.labels, { signal });
+    return { digest: blob.digest, size: blob.size };
+  } catch (error) {
+    const failures: unknown[] = [];
+    // Without the caller's signal: it may be why we are here.
+    await channel.unary(ContentService.abort, { ref }, { idempotent: true }).catch((failure: unknown) => {
+      if (!hasCode(failure, 'not-found')) failures.push(failure);
+    });
+    throw addSuppressed(error, failures);
+  }
+}
+
+/** Sets labels of a blob; other labels stay. Throws `not-found` when the blob is not there. */
+export async function setLabels(
+  channel: Channel,
+  digest: string,
+  labels: Labels,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const keys = Object.keys(labels);
+  if (keys.length === 0) return;
+  await channel.unary(
+    ContentService.update,
+    {
+      info: { digest, size: 0n, createdAt: undefined, updatedAt: undefined, labels },
+      updateMask: keys.map((key) => `labels.${key}`),
+    },
+    { signal, idempotent: true },
+  );
+}
+
+/** Reads a whole blob into memory. Throws `not-found`, and `resource-exhausted` beyond `limit` bytes. */
+export async function readBlob(
+  channel: Channel,
+  digest: string,
+  { limit = DOCUMENT_BYTES, signal }: { limit?: number; signal?: AbortSignal | undefined } = {},
+): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const { data } of channel.serverStream(
+    ContentService.read,
+    { digest, offset: 0n, size: 0n },
+    { signal },
+  )) {
+    size += data.length;
+    if (size > limit) {
+      throw new DriverError('resource-exhausted', `${digest} has more than the ${limit} bytes of a document`, {
+        operation: 'read content',
+      });
+    }
+    chunks.push(data);
+  }
+  return Buffer.concat(chunks, size);
+}
+
+/** The size of a blob, or undefined when the store does not have it. */
+export async function statBlob(
+  channel: Channel,
+  digest: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<{ size: number; labels: Labels } | undefined> {
+  try {
+    const { info } = await channel.unary(ContentService.info, { digest }, { signal });
+    return { size: Number(info?.size ?? 0n), labels: info?.labels ?? {} };
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+/** One Write call: a request, then its answer, in turn; the answers are the daemon's backpressure. */
+async function sendBlob(channel: Channel, ref: string, source: BlobSource, signal: AbortSignal | undefined) {
+  const { data, subject, digest: known = '', size = -1, labels = {} } = source;
+  const total = BigInt(Math.max(size, 0));
+  const call = channel.duplex(ContentService.write, { signal });
+  const answers = call.responses[Symbol.asyncIterator]();
+  const request = async (fields: Partial<WriteContentRequest>) => {
+    await call.send({
+      ref,
+      total,
+      expected: known,
+      action: WriteAction.STAT,
+      offset: 0n,
+      data: empty,
+      labels: {},
+      ...fields,
+    });
+    const answer = await answers.next();
+    if (answer.done) throw new DriverError('unavailable', `no answer to a write of ${subject}`);
+    return answer.value;
+  };
+  let digest = known;
+  try {
+    const stat = await request({});
+    let offset = Number(stat.offset);
+    // Complete in another namespace of the same daemon: the commit alone makes it ours.
+    if (size < 0 || offset < size) {
+      const hash = known === '' ? createHash('sha256') : undefined;
+      for await (const chunk of splitChunks(data, { bytes: CHUNK_BYTES, skip: offset })) {
+        if (size >= 0 && offset + chunk.length > size) throw describeSize(subject, 'more than', size);
+        hash?.update(chunk);
+        await request({ action: WriteAction.WRITE, offset: BigInt(offset), data: chunk });
+        offset += chunk.length;
+      }
+      if (offset < size) throw describeSize(subject, `${offset} of`, size);
+      if (hash !== undefined) digest = `sha256:${hash.digest('hex')}`;
+    }
+    const final = { total: BigInt(offset), expected: digest, offset: BigInt(offset), labels };
+    await request({ ...final, action: WriteAction.COMMIT });
+    return { digest, size: offset, existed: false };
+  } catch (error) {
+    if (hasCode(error, 'already-exists')) {
+      const there = await statBlob(channel, digest, { signal });
+      if (there !== undefined) return { digest, size: there.size, existed: true };
+    }
+    if (hasCode(error, 'failed-precondition')) {
+      throw new DriverError('data-loss', `${subject} is corrupt: ${error.message}`, { operation, cause: error });
+    }
+    throw error;
+  } finally {
+    call.cancel();
+  }
+}
+
+function describeSize(subject: string, found: string, size: number): DriverError {
+  return new DriverError('data-loss', `${subject} has ${found} the ${size} bytes that it must have`, { operation });
+}
+
+/** Gathers small chunks into pieces of `bytes`, without the first `skip` bytes. A piece is valid until the next. */
+async function* splitChunks(
+  data: AsyncIterable<Uint8Array>,
+  { bytes, skip }: { bytes: number; skip: number },
+): AsyncGenerator<Buffer> {
+  const piece = Buffer.allocUnsafeSlow(bytes);
+  let filled = 0;
+  let toSkip = skip;
+  for await (const chunk of data) {
+    let start = Math.min(toSkip, chunk.length);
+    toSkip -= start;
+    while (start < chunk.length) {
+      const part = chunk.subarray(start, start + bytes - filled);
+      piece.set(part, filled);
+      filled += part.length;
+      start += part.length;
+      if (filled === bytes) {
+        yield piece;
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0) yield piece.subarray(0, filled);
+}

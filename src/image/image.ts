@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto';
+import { DriverError, hasCode } from '../core/error.js';
+import {
+  type Image as ImageRecord,
+  ImagesService,
+} from '../generated/github.com/containerd/containerd/api/services/images/v1/images.js';
+import type { Channel } from '../rpc/channel.js';
+import { type ImageConfig, type Platform, pickBlob, type TypedBlob } from './document.js';
+import { COLLECT_MS } from './lease.js';
+import { chooseManifest, type ImageTree } from './manifest.js';
+import { getHostPlatform } from './platform.js';
+import { normalizeReference } from './reference.js';
+
+/** An image in the store, as one platform's containers see it. */
+export interface Image {
+  /** The canonical reference under which containerd knows it: `docker.io/library/busybox:latest`. */
+  name: string;
+  /** What the name stands for: a manifest, or an index of several platforms' manifests. */
+  target: TypedBlob;
+  /** The manifest that was chosen for the platform. */
+  manifest: TypedBlob;
+  /** What the image says that it runs on; what it does not say is taken to fit. */
+  platform: Partial<Platform>;
+  /** What the image says about its processes. */
+  config: ImageConfig;
+  configDigest: string;
+  /** Layers as they are stored, the lowest first. */
+  layers: TypedBlob[];
+  /** Digests of the same layers uncompressed. */
+  diffIds: string[];
+  /** Name of the snapshot of all layers together; empty for an image without layers. */
+  chainId: string;
+}
+
+export interface GetImageOptions {
+  /** Defaults to Linux on this machine's processor. */
+  platform?: Platform | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** A name in the store, and what it stands for. */
+export type ListedImage = Pick<Image, 'name' | 'target'>;
+
+const operation = 'get image';
+
+/**
+ * Finds an image by its reference. Throws `invalid-argument` for a reference that is none, `not-found` when the
+ * namespace does not have the image or the image not the platform, `data-loss` when part of its content is missing.
+ */
+export async function getImage(channel: Channel, reference: string, options: GetImageOptions = {}): Promise<Image> {
+  const { platform = getHostPlatform(), signal } = options;
+  const name = normalizeReference(reference);
+  const record = await channel.unary(ImagesService.get, { name }, { signal }).catch((cause: unknown) => {
+    if (!hasCode(cause, 'not-found')) throw cause;
+    const message = `no image ${name} in namespace ${channel.namespace}: import it from an archive first`;
+    throw new DriverError('not-found', message, { operation, cause });
+  });
+  return resolveImage({ channel, subject: name, target: readTarget(record.image), signal }, platform);
+}
+
+/** Reads what an image is from its documents. The subject of the tree becomes its name. */
+export async function resolveImage(tree: ImageTree, platform: Platform): Promise<Image> {
+  const chosen = await chooseManifest(tree, platform);
+  return {
+    name: tree.subject,
+    target: tree.target,
+    manifest: pickBlob(chosen.descriptor),
+    platform: chosen.platform,
+    config: chosen.config,
+    configDigest: chosen.configDescriptor.digest,
+    layers: chosen.layers.map(pickBlob),
+    diffIds: chosen.diffIds,
+    chainId: computeChainIds(chosen.diffIds).at(-1) ?? '',
+  };
+}
+
+/** Names of the snapshots of a stack of layers, the lowest first: each stands for its layer and all below it. */
+export function computeChainIds(diffIds: readonly string[]): string[] {
+  const chain: string[] = [];
+  for (const diffId of diffIds) {
+    const below = chain.at(-1);
+    const id = createHash('sha256').update(`${below} ${diffId}`).digest('hex');
+    chain.push(below === undefined ? diffId : `sha256:${id}`);
+  }
+  return chain;
+}
+
+/** All names in the namespace, with what they stand for. */
+export async function listImages(
+  channel: Channel,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<ListedImage[]> {
+  const { images } = await channel.unary(ImagesService.list, { filters: [] }, { signal });
+  return images.map((image) => ({ name: image.name, target: readTarget(image) }));
+}
+
+/** Gives a name to what is in the store, or a new meaning to a name that there is. True when the name is new. */
+export async function recordImage(
+  channel: Channel,
+  { name, target }: ListedImage,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<boolean> {
+  const described = { ...target, size: BigInt(target.size), annotations: {} };
+  const image = { name, target: described, labels: {}, createdAt: undefined, updatedAt: undefined };
+  try {
+    await channel.unary(ImagesService.create, { image, sourceDateEpoch: undefined }, { signal });
+    return true;
+  } catch (error) {
+    if (!hasCode(error, 'already-exists')) throw error;
+  }
+  const request = { image, updateMask: ['target'], sourceDateEpoch: undefined };
+  await channel.unary(ImagesService.update, request, { signal, idempotent: true });
+  return false;
+}
+
+export interface RemoveImageOptions {
+  /** Collect what only this image used before this returns; otherwise the daemon does it in its own time. Defaults to false. */
+  sync?: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** Removes an image's name. Its content leaves with the last name, lease or container that uses it. */
+export async function removeImage(
+  channel: Channel,
+  reference: string,
+  options: RemoveImageOptions = {},
+): Promise<void> {
+  const { sync = false, signal } = options;
+  const name = normalizeReference(reference);
+  await channel
+    .unary(ImagesService.delete, { name, sync }, { signal, deadlineMs: COLLECT_MS })
+    .catch((cause: unknown) => {
+      if (!hasCode(cause, 'not-found')) throw cause;
+      const message = `no image ${name} in namespace ${channel.namespace}`;
+      throw new DriverError('not-found', message, { operation: 'remove image', cause });
+    });
+}
+
+function readTarget(image: ImageRecord | undefined): TypedBlob {
+  const { mediaType = '', digest = '', size = 0n } = image?.target ?? {};
+  return { mediaType, digest, size: Number(size) };
+}

@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import { Cleanup } from '../core/cleanup.js';
+import { addSuppressed, hasCode } from '../core/error.js';
+import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
+import type { Channel } from '../rpc/channel.js';
+
+/** A lease outlives a client that died in the middle by this long, in ms: the slowest import takes minutes. */
+const LEASE_MS = 24 * 60 * 60 * 1000;
+
+/** Deleting a lease runs the garbage collector, which takes long on a slow disk with large layers. */
+export const COLLECT_MS = 120_000;
+
+export interface Leased {
+  /** The caller's connection, with all that it creates held by the lease. */
+  channel: Channel;
+  /** Holds something that was there before. It need not exist (any more): ask afterwards. */
+  hold(resource: { type: string; id: string }): Promise<void>;
+}
+
+/**
+ * Runs `work` under a lease of its own and deletes the lease on every way out, with a garbage collection: what `work`
+ * made and nothing refers to is gone when this returns. Keeps both failures when the deletion fails too.
+ */
+export async function withOwnLease<T>(
+  channel: Channel,
+  work: (leased: Leased) => Promise<T>,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<T> {
+  const expire = new Date(Date.now() + LEASE_MS).toISOString();
+  const id = `cadre-image-${randomBytes(10).toString('hex')}`;
+  const undo = new Cleanup();
+  try {
+    await undo.acquire(
+      'lease',
+      () => channel.unary(LeasesService.create, { id, labels: { 'containerd.io/gc.expire': expire } }, { signal }),
+      () => releaseLease(channel, id),
+    );
+    const result = await work({
+      channel: channel.withLease(id),
+      async hold(resource) {
+        await channel.unary(LeasesService.addResource, { id, resource }, { signal, idempotent: true });
+      },
+    });
+    const failure = await undo.run();
+    if (failure !== undefined) throw failure.error;
+    return result;
+  } catch (error) {
+    const failure = await undo.run();
+    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
+  }
+}
+
+async function releaseLease(channel: Channel, id: string): Promise<void> {
+  try {
+    await channel.unary(LeasesService.delete, { id, sync: true }, { idempotent: true, deadlineMs: COLLECT_MS });
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error;
+  }
+}

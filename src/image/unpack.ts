@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { Cleanup } from '../core/cleanup.js';
+import { addSuppressed, DriverError, hasCode } from '../core/error.js';
+import { DiffService } from '../generated/github.com/containerd/containerd/api/services/diff/v1/diff.js';
+import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
+import type { Channel } from '../rpc/channel.js';
+import { setLabels } from './content.js';
+import type { TypedBlob } from './document.js';
+import { computeChainIds, type Image } from './image.js';
+import type { Leased } from './lease.js';
+
+export const DEFAULT_SNAPSHOTTER = 'overlayfs';
+
+export interface UnpackOptions {
+  /** Defaults to `overlayfs`. */
+  snapshotter?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+interface Layer {
+  /** For messages. */
+  subject: string;
+  blob: TypedBlob;
+  diffId: string;
+  chainId: string;
+  /** Chain id of the layers below; empty for the lowest. */
+  parent: string;
+}
+
+const operation = 'unpack image';
+
+/**
+ * Unpacks the layers of an image that are not unpacked yet, and ties the snapshots to the image for the garbage
+ * collector. Others may unpack the same image at the same time: the first to finish a layer wins, the rest use it.
+ * Throws `data-loss` that names the layer when it does not unpack to what the image's config says.
+ */
+export async function unpackImage(leased: Leased, image: Image, options: UnpackOptions = {}): Promise<void> {
+  const { snapshotter = DEFAULT_SNAPSHOTTER, signal } = options;
+  const chain = computeChainIds(image.diffIds);
+  if (image.chainId === '') return;
+  if (!(await holdSnapshot(leased, snapshotter, image.chainId, signal))) {
+    for (const [i, blob] of image.layers.entries()) {
+      const [diffId = '', chainId = '', parent = ''] = [image.diffIds[i], chain[i], chain[i - 1]];
+      if (await holdSnapshot(leased, snapshotter, chainId, signal)) continue;
+      const subject = `layer ${i + 1} (${blob.digest}) of ${image.name}`;
+      await unpackLayer(leased.channel, snapshotter, { subject, blob, diffId, chainId, parent }, signal);
+    }
+  }
+  const labels = { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: image.chainId };
+  await setLabels(leased.channel, image.configDigest, labels, { signal });
+}
+
+/** Held before it is looked for: seen alone, it could be collected a moment later. */
+async function holdSnapshot(
+  { channel, hold }: Leased,
+  snapshotter: string,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  await hold({ type: `snapshots/${snapshotter}`, id: key });
+  try {
+    await channel.unary(SnapshotsService.stat, { snapshotter, key }, { signal });
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return false;
+    throw error;
+  }
+}
+
+async function unpackLayer(
+  channel: Channel,
+  snapshotter: string,
+  { subject, blob, diffId, chainId, parent }: Layer,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const undo = new Cleanup();
+  const key = `extract-${randomBytes(8).toString('hex')} ${chainId}`;
+  try {
+    undo.defer('extraction snapshot', () => removeSnapshot(channel, snapshotter, key));
+    const { mounts } = await channel.unary(
+      SnapshotsService.prepare,
+      { snapshotter, key, parent, labels: {} },
+      { signal },
+    );
+    const diff = { ...blob, size: BigInt(blob.size), annotations: {} };
+    // A large layer on a slow disk takes minutes.
+    const { applied } = await channel.unary(
+      DiffService.apply,
+      { diff, mounts, payloads: {}, syncFs: false },
+      { signal, deadlineMs: null },
+    );
+    if (applied?.digest !== diffId) {
+      const message = `${subject} unpacks to ${applied?.digest}, but its config says ${diffId}`;
+      throw new DriverError('data-loss', message, { operation });
+    }
+    await setLabels(channel, blob.digest, { 'containerd.io/uncompressed': diffId }, { signal });
+    await channel.unary(
+      SnapshotsService.commit,
+      { snapshotter, name: chainId, key, labels: {}, parent: '' },
+      { signal },
+    );
+  } catch (error) {
+    const failure = await undo.run();
+    if (failure === undefined && hasCode(error, 'already-exists')) return;
+    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
+  }
+}
+
+/** Removes a snapshot; one that is not there is success. */
+export async function removeSnapshot(channel: Channel, snapshotter: string, key: string): Promise<void> {
+  try {
+    await channel.unary(SnapshotsService.remove, { snapshotter, key }, { idempotent: true });
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error;
+  }
+}
