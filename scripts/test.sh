@@ -17,7 +17,7 @@ stage=none
 
 finish() {
   status=$?
-  [ "$stage" = done ] || [ "$status" -ne 0 ] || status=1
+  [ "$stage" = passed ] || [ "$status" -ne 0 ] || status=1
   [ "$status" -eq 0 ] || echo "FAILED at: $stage" >&2
   node scripts/test-summary.mjs "$TEST_SUMMARY" "$status" || status=1
   rm -rf "$work"
@@ -64,4 +64,4 @@ case ${1:-} in
     ;;
 esac
 echo "== all stages passed (${SECONDS}s)"
-stage='done'
+stage=passed

@@ -1,4 +1,5 @@
 /** What a `*.e2e.test.ts` file runs against. Only to be imported there: it needs the daemon of a containerd project. */
+import { join } from 'node:path';
 import { describe, inject } from 'vitest';
 import type { Generation } from './containerd-binary.js';
 import { nameNamespace } from './daemon.js';
@@ -7,10 +8,17 @@ import type { ProvidedDaemon } from './global-setup.js';
 export interface TestContext extends ProvidedDaemon {
   /** Random, one for each test file. */
   readonly namespace: string;
+  /** For the provider's option of this name; goes with the daemon. */
+  readonly stateRoot: string;
 }
 
 /** The shared daemon of this project, the images on disk and a namespace of this file's own. */
-export const context: TestContext = { ...inject('daemon'), namespace: nameNamespace() };
+export const context: TestContext = openContext();
+
+function openContext(): TestContext {
+  const daemon = inject('daemon');
+  return { ...daemon, namespace: nameNamespace(), stateRoot: join(daemon.root, 'sessions') };
+}
 
 /**
  * A `describe` that runs on the given generations only; elsewhere its tests are counted as skipped and listed with
