@@ -4,10 +4,6 @@ import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError } from '../core/error.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
-import {
-  CreateTaskRequest,
-  TasksService,
-} from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Any } from '../generated/google/protobuf/any.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
@@ -17,6 +13,7 @@ import { FifoPool } from '../stdio/fifo.js';
 import type { SessionContext } from './context.js';
 import { buildExtension, buildLabels, EXTENSION, LABEL, type SessionRecord } from './record.js';
 import { Session } from './session.js';
+import { createTask, noIo, startTask } from './task.js';
 import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
 
 const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
@@ -99,24 +96,16 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   );
 
   checkAborted(signal);
-  const { pid } = await undo.acquire(
+  const initPid = await undo.acquire(
     'task',
-    // No deadline and no signal: a creation that is given up may still come true behind our back.
-    () =>
-      channel.unary(TasksService.create, CreateTaskRequest.fromPartial({ containerId: id, rootfs }), {
-        deadlineMs: null,
-      }),
+    () => createTask(channel, id, rootfs, noIo),
     () => removeTask(channel, id),
   );
 
   checkAborted(signal);
   // The container holds its snapshot by itself from now on.
-  await Promise.all([
-    channel.unary(TasksService.start, { containerId: id, execId: '' }, { deadlineMs: 60_000 }),
-    removeLease(channel, id),
-    filled,
-  ]);
-  return new Session({ context, record, spec, initPid: pid, fifos, undo });
+  await Promise.all([startTask(channel, id), removeLease(channel, id), filled]);
+  return new Session({ context, record, spec, initPid, fifos, undo });
 }
 
 function checkAborted(signal: AbortSignal | undefined): void {

@@ -1,5 +1,12 @@
-import type { Readable } from 'node:stream';
+import { constants } from 'node:os';
+import { Readable } from 'node:stream';
+import { createInputError, type Fault } from '../core/error.js';
 import type { KillReport } from './kill-tree.js';
+
+export interface TtySize {
+  cols: number;
+  rows: number;
+}
 
 /** How a command is run inside a session. Keys that are not listed here are refused. */
 export interface ExecOptions {
@@ -17,7 +24,7 @@ export interface ExecOptions {
   input?: string | Uint8Array | Readable;
   stdin?: 'ignore' | 'pipe';
   /** A terminal, of 80 columns and 24 rows unless said. It merges stderr into stdout and ends lines with CRLF. */
-  tty?: boolean | { cols: number; rows: number };
+  tty?: boolean | TtySize;
   /** Text as it comes; never half a character. */
   onStdout?: (chunk: string) => void;
   onStderr?: (chunk: string) => void;
@@ -34,7 +41,59 @@ export interface ExecOptions {
   drainMs?: number;
 }
 
-export const execDefaults = { maxBuffer: 16 * 1024 * 1024, drainMs: 2_500, forceKillAfterDelayMs: 5_000 };
+const defaults = { maxBuffer: 16 * 1024 * 1024, drainMs: 2_500, forceKillAfterDelayMs: 5_000 };
+
+export type ResolvedExecOptions = ExecOptions & typeof defaults;
+
+const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText = (value: unknown) => typeof value === 'string';
+const isSize = (value: unknown) => Number.isInteger(value) && (value as number) > 0 && (value as number) < 65_536;
+/** Longer ones overflow Node's timers, which then fire at once. */
+const TIMER_MS = 2 ** 31 - 1;
+
+/** What each key accepts; `buildExecProcess` checks env, cwd and user further. */
+const rules: Record<keyof ExecOptions, [accepts: (value: unknown) => boolean, expected: string]> = {
+  env: [(value) => typeof value === 'object' && value !== null, 'an object of texts'],
+  cwd: [isText, 'an absolute path'],
+  timeoutMs: [(value) => isCount(value) && value !== 0 && (value as number) <= TIMER_MS, `ms from 1 to ${TIMER_MS}`],
+  user: [isText, 'name, uid, uid:gid or name:group'],
+  signal: [(value) => value instanceof AbortSignal, 'an AbortSignal'],
+  input: [
+    (value) => isText(value) || value instanceof Uint8Array || value instanceof Readable,
+    'a text, bytes or a Readable',
+  ],
+  stdin: [(value) => value === 'ignore' || value === 'pipe', 'ignore or pipe'],
+  tty: [
+    (value) =>
+      typeof value === 'boolean' ||
+      (typeof value === 'object' &&
+        value !== null &&
+        isSize((value as TtySize).cols) &&
+        isSize((value as TtySize).rows)),
+    'true, false or { cols, rows }, each from 1 to 65535',
+  ],
+  onStdout: [(value) => typeof value === 'function', 'a function'],
+  onStderr: [(value) => typeof value === 'function', 'a function'],
+  killSignal: [(value) => isText(value) && (value as string) in constants.signals, 'a signal name such as SIGTERM'],
+  forceKillAfterDelayMs: [(value) => isCount(value) && (value as number) <= TIMER_MS, `ms from 0 to ${TIMER_MS}`],
+  maxBuffer: [isCount, 'a whole number of bytes'],
+  drainMs: [(value) => isCount(value) && (value as number) <= TIMER_MS, `ms from 0 to ${TIMER_MS}`],
+};
+
+/** Completes and checks options; every fault is reported at once. */
+export function resolveExecOptions(options: ExecOptions, timeoutMs: number | undefined): ResolvedExecOptions {
+  const faults: Fault[] = [];
+  for (const [path, value] of Object.entries(options)) {
+    const rule = Object.hasOwn(rules, path) ? rules[path as keyof ExecOptions] : undefined;
+    const [accepts, expected] = rule ?? [() => false, `one of ${Object.keys(rules).join(', ')}`];
+    if (value !== undefined && !accepts(value)) faults.push({ path, value, expected });
+  }
+  if (options.input !== undefined && options.stdin === 'pipe') {
+    faults.push({ path: 'stdin', value: 'pipe', expected: 'ignore, as input is given' });
+  }
+  if (faults.length > 0) throw createInputError('exec options', faults);
+  return { ...defaults, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options };
+}
 
 export interface ExecResult {
   execId: string;

@@ -7,7 +7,7 @@ import { BoundedBuffer } from '../stdio/bounded-buffer.js';
 import { drain } from '../stdio/drain.js';
 import { mergeOutput, type OutputChunk } from '../stdio/merge.js';
 import { createTextListener } from '../stdio/text.js';
-import type { ExecOptions, ExecResult } from './exec-options.js';
+import type { ExecResult, ResolvedExecOptions } from './exec-options.js';
 import type { ExecProcess, ExitStatus } from './executor.js';
 import type { KillReport } from './kill-tree.js';
 
@@ -15,8 +15,6 @@ import type { KillReport } from './kill-tree.js';
 const TIMEOUT_CODE = 124;
 /** How long a killed tree's last output is waited for, in ms: its pipes are closed already. */
 const KILLED_DRAIN_MS = 500;
-
-type ResolvedOptions = ExecOptions & Required<Pick<ExecOptions, 'maxBuffer' | 'drainMs' | 'forceKillAfterDelayMs'>>;
 
 /** What an execution asks of the session that it runs in. */
 export interface ExecutionHost {
@@ -36,7 +34,7 @@ export interface ExecutionHost {
 export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   readonly #process: ExecProcess;
   readonly #host: ExecutionHost;
-  readonly #options: ResolvedOptions;
+  readonly #options: ResolvedExecOptions;
   readonly #started = Date.now();
   readonly #buffers: { stdout: BoundedBuffer; stderr: BoundedBuffer };
   readonly #ended: Promise<ExitStatus>;
@@ -46,7 +44,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   #timedOut = false;
   #isCanceled = false;
 
-  constructor(process: ExecProcess, host: ExecutionHost, options: ResolvedOptions) {
+  constructor(process: ExecProcess, host: ExecutionHost, options: ResolvedExecOptions) {
     this.#process = process;
     this.#host = host;
     this.#options = options;

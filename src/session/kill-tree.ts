@@ -90,7 +90,8 @@ function sendKill(pid: number, startTime: number): void {
   }
 }
 
-async function waitUntilGone(members: readonly ProcessStat[]): Promise<ProcessStat[]> {
+/** Resolves with those that are still there after a bounded wait; zombies are gone. */
+export async function waitUntilGone(members: readonly ProcessStat[]): Promise<ProcessStat[]> {
   const isThere = ({ pid, startTime }: ProcessStat) => {
     const now = readStat(pid);
     return now !== undefined && now.startTime === startTime && now.state !== 'Z' && now.state !== 'X';

@@ -2,6 +2,12 @@ import { DriverError } from '../core/error.js';
 import type { Any } from '../generated/google/protobuf/any.js';
 import { packJson, unpackJson } from '../rpc/any.js';
 
+/**
+ * Every id begins with it. What containerd does not know any more (shims, cgroups, directories) is told to be ours by
+ * it, and by nothing else.
+ */
+export const ID_PREFIX = 'cadre-';
+
 /** Labels that sessions are found by. Everything else about a session is in the container's extension. */
 export const LABEL = {
   owner: 'cadre.dev/owner',
@@ -27,6 +33,8 @@ export interface SessionRecord {
   /** When any process's reaper may remove it; without it the session ends with its owner. */
   expiresAt?: Date;
   metadata: Record<string, string>;
+  /** It runs a command of its own; without one it only keeps itself alive for execs. */
+  hasCommand: boolean;
   /** Deadline of every exec that names none, in ms. */
   execTimeoutMs?: number;
 }

@@ -1,22 +1,30 @@
-import { randomBytes } from 'node:crypto';
-import { constants } from 'node:os';
 import type { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
-import { buildExecProcess } from '../spec/process.js';
 import type { OciSpec } from '../spec/types.js';
 import type { FifoPool } from '../stdio/fifo.js';
-import { findCgroup, type SessionCgroup } from './cgroup.js';
+import { findCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
-import { type ExecOptions, type ExecResult, execDefaults } from './exec-options.js';
-import { Execution, type ExecutionHost } from './execution.js';
-import type { ExecProcess, Executor } from './executor.js';
-import { type KillReport, killTree } from './kill-tree.js';
-import { type ProcessStat, readStat } from './proc.js';
+import type { ExecOptions, ExecResult } from './exec-options.js';
+import type { Execution } from './execution.js';
+import { readInfo, type SessionInfo } from './info.js';
+import type { KillReport } from './kill-tree.js';
 import type { SessionRecord } from './record.js';
+import { RunningExecs } from './running-execs.js';
+import {
+  createTask,
+  type Init,
+  killSession,
+  noIo,
+  pauseTask,
+  readMounts,
+  readTask,
+  resumeTask,
+  type StopOptions,
+  startTask,
+  stopTask,
+} from './task.js';
 import { TaskExecutor } from './task-executor.js';
-
-/** Put into the environment of every exec, so that its descendants are known by it. */
-const MARK = 'CADRE_EXEC_ID';
+import { removeTask } from './teardown.js';
 
 export interface SessionParts {
   context: SessionContext;
@@ -24,14 +32,8 @@ export interface SessionParts {
   spec: OciSpec;
   initPid: number;
   fifos: FifoPool;
-  /** What the creation acquired; `destroy` gives it back. */
+  /** Gives back everything that the session holds, in the right order. */
   undo: Cleanup;
-}
-
-/** What `killTree` needs to know of an exec that runs. */
-interface Running {
-  root: ProcessStat | undefined;
-  alone: boolean;
 }
 
 /** One isolated sandbox. It lives until `destroy`; `await using` destroys it at the end of the block. */
@@ -39,26 +41,28 @@ export class Session implements AsyncDisposable {
   readonly sessionId: string;
   /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */
   readonly runtime: string;
+  readonly #context: SessionContext;
   readonly #record: SessionRecord;
-  readonly #spec: OciSpec;
-  readonly #initPid: number;
   readonly #undo: Cleanup;
-  readonly #executor: Executor;
-  readonly #cgroup: SessionCgroup | undefined;
-  readonly #running = new Map<ExecProcess, Running>();
-  readonly #releases = new Set<Promise<void>>();
-  #oomKills = 0;
+  readonly #execs: RunningExecs;
+  #init: Init;
   #destroyed = false;
 
   constructor({ context, record, spec, initPid, fifos, undo }: SessionParts) {
     this.sessionId = record.id;
     this.runtime = record.runtime;
+    this.#context = context;
     this.#record = record;
-    this.#spec = spec;
-    this.#initPid = initPid;
     this.#undo = undo;
-    this.#executor = new TaskExecutor(context.channel, record.id, fifos);
-    this.#cgroup = findCgroup(initPid);
+    this.#init = { pid: initPid, cgroup: findCgroup(initPid) };
+    this.#execs = new RunningExecs({
+      executor: new TaskExecutor(context.channel, record.id, fifos),
+      spec,
+      hasCommand: record.hasCommand,
+      init: () => this.#init,
+      assertAlive: () => this.#assertAlive(),
+      timeoutMs: record.execTimeoutMs,
+    });
   }
 
   /**
@@ -73,19 +77,55 @@ export class Session implements AsyncDisposable {
   /** Starts a command; resolves when it runs. */
   async spawn(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<Execution> {
     this.#assertAlive();
-    const { env = {}, cwd, user, signal, tty = false } = options;
-    if (signal?.aborted) throw new DriverError('canceled', `exec of ${command} was aborted`, { cause: signal.reason });
-    const execId = `exec-${randomBytes(6).toString('hex')}`;
-    const process = buildExecProcess(this.#spec, { command, args, env: { ...env, [MARK]: execId }, cwd, user, tty });
-    const started = await this.#executor.start({ execId, process, stdin: options.stdin === 'pipe', signal });
+    return this.#execs.spawn(command, args, options);
+  }
+
+  async info(): Promise<SessionInfo> {
     this.#assertAlive();
-    this.#note(started);
-    const timeoutMs = options.timeoutMs ?? this.#record.execTimeoutMs;
-    return new Execution(started, this.#host, {
-      ...execDefaults,
-      ...options,
-      ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    });
+    return readInfo(this.#context.channel, this.#record);
+  }
+
+  /** Stops every process of the session where it is, until `resume`. */
+  async pause(): Promise<void> {
+    this.#assertAlive();
+    await pauseTask(this.#context.channel, this.sessionId);
+  }
+
+  async resume(): Promise<void> {
+    this.#assertAlive();
+    await resumeTask(this.#context.channel, this.sessionId);
+  }
+
+  /** Ends what runs inside: SIGTERM, a grace, then SIGKILL. The root file system stays, for `start`. */
+  async stop(options: StopOptions = {}): Promise<void> {
+    this.#assertAlive();
+    await stopTask(
+      this.#context.channel,
+      this.sessionId,
+      { init: this.#init, hasCommand: this.#record.hasCommand },
+      options,
+    );
+  }
+
+  /** Runs a stopped session again, on the same root file system. */
+  async start(): Promise<void> {
+    this.#assertAlive();
+    const { channel } = this.#context;
+    const { id, snapshotter } = this.#record;
+    const { state } = await readTask(channel, id);
+    if (state !== 'stopped') {
+      throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
+    }
+    await removeTask(channel, id);
+    const pid = await createTask(channel, id, await readMounts(channel, snapshotter, id), noIo);
+    await startTask(channel, id);
+    this.#init = { pid, cgroup: findCgroup(pid) };
+  }
+
+  /** SIGKILL for everything inside. The root file system stays, for `start`. */
+  async kill(): Promise<KillReport> {
+    this.#assertAlive();
+    return killSession(this.#context.channel, this.sessionId, this.#init);
   }
 
   /**
@@ -95,11 +135,12 @@ export class Session implements AsyncDisposable {
   async destroy(): Promise<void> {
     this.#destroyed = true;
     const failure = await this.#undo.run();
-    await Promise.all(this.#releases);
+    await this.#execs.settle();
     if (failure === undefined) return;
+    const { sessionId } = this;
     throw new DriverError(
       'unavailable',
-      `session ${this.sessionId} is not fully destroyed: ${failure.pending.join(', ')} left`,
+      `session ${sessionId} is not fully destroyed, left: ${failure.pending.join(', ')}`,
       {
         operation: `remove ${failure.step}`,
         cause: failure.error,
@@ -111,45 +152,7 @@ export class Session implements AsyncDisposable {
     return this.destroy();
   }
 
-  readonly #host: ExecutionHost = {
-    killTree: (process) => this.#killTree(process),
-    wasOomKilled: () => {
-      const seen = this.#oomKills;
-      this.#oomKills = this.#cgroup?.countOomKills() ?? 0;
-      return this.#oomKills > seen;
-    },
-    assertAlive: () => this.#assertAlive(),
-    track: (release) => {
-      const settled = release
-        // The removal of the session frees its execs too, and reports what it meets.
-        .catch(() => undefined)
-        .finally(() => this.#releases.delete(settled));
-      this.#releases.add(settled);
-    },
-  };
-
   #assertAlive(): void {
     if (this.#destroyed) throw new DriverError('destroyed', `session ${this.sessionId} is destroyed`);
-  }
-
-  #note(process: ExecProcess): void {
-    const alone = this.#running.size === 0;
-    for (const other of this.#running.values()) other.alone = false;
-    this.#running.set(process, { root: readStat(process.pid), alone });
-    const forget = () => this.#running.delete(process);
-    process.exited.then(forget, forget);
-  }
-
-  async #killTree(process: ExecProcess): Promise<KillReport> {
-    const init = readStat(this.#initPid);
-    if (this.#cgroup === undefined || init === undefined) {
-      const started = Date.now();
-      await process.signal(constants.signals.SIGKILL);
-      return { killed: [process.pid], survivors: [], verified: false, durationMs: Date.now() - started };
-    }
-    // A command that has ended before it was seen leaves no start time to tell its orphans by: all are in doubt then.
-    const { root = { ...init, pid: process.pid }, alone = false } = this.#running.get(process) ?? {};
-    const mark = `${MARK}=${process.execId}`;
-    return killTree(this.#cgroup, { initPid: this.#initPid, root, mark, alone });
   }
 }

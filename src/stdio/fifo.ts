@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -13,6 +14,8 @@ const BATCH = 6;
  */
 export class FifoPool {
   readonly #directory: string;
+  // Several processes may be connected to one session.
+  readonly #prefix = randomBytes(4).toString('hex');
   readonly #free: string[] = [];
   #made = 0;
   #filling: Promise<void> | undefined;
@@ -46,7 +49,7 @@ export class FifoPool {
   }
 
   async #make(): Promise<void> {
-    const paths = Array.from({ length: BATCH }, () => join(this.#directory, `io-${this.#made++}`));
+    const paths = Array.from({ length: BATCH }, () => join(this.#directory, `io-${this.#prefix}-${this.#made++}`));
     try {
       await run('mkfifo', ['-m', '600', '--', ...paths]);
     } catch (cause) {

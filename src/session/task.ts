@@ -1,0 +1,159 @@
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DriverError, hasCode } from '../core/error.js';
+import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
+import {
+  CreateTaskRequest,
+  TasksService,
+} from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
+import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
+import type { Channel } from '../rpc/channel.js';
+import type { SessionCgroup } from './cgroup.js';
+import { type KillReport, waitUntilGone } from './kill-tree.js';
+import { readStat } from './proc.js';
+
+const POLL_MS = 10;
+const KILL_MS = 10_000;
+
+/** Files or FIFOs of the session's own command; none for a session that only keeps itself alive. */
+export interface TaskIo {
+  stdin: string;
+  stdout: string;
+  stderr: string;
+  terminal: boolean;
+}
+
+export const noIo: TaskIo = { stdin: '', stdout: '', stderr: '', terminal: false };
+
+export type TaskState = 'created' | 'running' | 'paused' | 'stopped' | 'unknown';
+
+export interface TaskInfo {
+  state: TaskState;
+  pid: number;
+  /** Of a stopped task; undefined when it ended while nobody could note how. */
+  exitCode?: number;
+}
+
+/** Resolves with the init's pid. */
+export async function createTask(channel: Channel, id: string, rootfs: Mount[], io: TaskIo): Promise<number> {
+  // No deadline and no signal: a creation that is given up may still come true behind our back.
+  const request = CreateTaskRequest.fromPartial({ containerId: id, rootfs, ...io });
+  return (await channel.unary(TasksService.create, request, { deadlineMs: null })).pid;
+}
+
+export async function startTask(channel: Channel, id: string): Promise<void> {
+  await channel.unary(TasksService.start, { containerId: id, execId: '' }, { deadlineMs: 60_000 });
+}
+
+export async function readMounts(channel: Channel, snapshotter: string, key: string): Promise<Mount[]> {
+  return (await channel.unary(SnapshotsService.mounts, { snapshotter, key })).mounts;
+}
+
+const states: Record<number, TaskState> = {
+  [Status.CREATED]: 'created',
+  [Status.RUNNING]: 'running',
+  [Status.PAUSED]: 'paused',
+  [Status.PAUSING]: 'paused',
+  [Status.STOPPED]: 'stopped',
+};
+
+/** A session without a task has stopped, and how is not known: the daemon or its shim died with it. */
+export async function readTask(channel: Channel, id: string): Promise<TaskInfo> {
+  try {
+    const { process } = await channel.unary(TasksService.get, { containerId: id, execId: '' });
+    const state = states[process?.status ?? 0] ?? 'unknown';
+    const exit = state === 'stopped' && process !== undefined ? { exitCode: process.exitStatus } : {};
+    return { state, pid: process?.pid ?? 0, ...exit };
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return { state: 'stopped', pid: 0 };
+    throw error;
+  }
+}
+
+export async function pauseTask(channel: Channel, containerId: string): Promise<void> {
+  await channel.unary(TasksService.pause, { containerId });
+}
+
+export async function resumeTask(channel: Channel, containerId: string): Promise<void> {
+  await channel.unary(TasksService.resume, { containerId });
+}
+
+/** The session's init as this host sees it; it changes when the session is started again. */
+export interface Init {
+  pid: number;
+  /** Undefined where it cannot be seen, see `findCgroup`. */
+  cgroup: SessionCgroup | undefined;
+}
+
+/** Ends everything in the session at once; the task stays, with its exit code. */
+export async function killTask(channel: Channel, id: string): Promise<void> {
+  const target = { containerId: id, execId: '' };
+  try {
+    await channel.unary(TasksService.kill, { ...target, signal: constants.signals.SIGKILL, all: true });
+    await channel.unary(TasksService.wait, target, { deadlineMs: KILL_MS });
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error;
+  }
+}
+
+/** Kills the whole session and reports what that reached. */
+export async function killSession(channel: Channel, id: string, { pid, cgroup }: Init): Promise<KillReport> {
+  const started = Date.now();
+  const members = (cgroup?.listPids() ?? []).map(readStat).filter((stat) => stat !== undefined);
+  await killTask(channel, id);
+  const survivors = await waitUntilGone(members);
+  return {
+    killed: (cgroup === undefined ? [pid] : members.map((member) => member.pid)).filter(
+      (member) => !survivors.some((survivor) => survivor.pid === member),
+    ),
+    survivors: survivors.map((survivor) => survivor.pid),
+    // The kernel ends a pid namespace with its init (pid_namespaces(7)), so that an ended init is the proof.
+    verified: cgroup !== undefined && survivors.length === 0,
+    durationMs: Date.now() - started,
+  };
+}
+
+export interface StopOptions {
+  /** Ms that what runs inside has to end by itself, between SIGTERM and SIGKILL. Defaults to 10,000. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * SIGTERM, a grace, SIGKILL for the whole session. The keep-alive init would end at the first SIGTERM and take all
+ * others with it, so there the signal goes to the others alone.
+ */
+export async function stopTask(
+  channel: Channel,
+  id: string,
+  { init: { pid: initPid, cgroup }, hasCommand }: { init: Init; hasCommand: boolean },
+  { timeoutMs = 10_000, signal }: StopOptions,
+): Promise<void> {
+  if (signal?.aborted) throw new DriverError('canceled', `stop of session ${id} was aborted`, { cause: signal.reason });
+  const until = Date.now() + timeoutMs;
+  if (hasCommand || cgroup === undefined) {
+    const target = { containerId: id, execId: '' };
+    try {
+      await channel.unary(TasksService.kill, { ...target, signal: constants.signals.SIGTERM, all: false });
+      await channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, timeoutMs) });
+      return;
+    } catch (error) {
+      if (hasCode(error, 'not-found')) return;
+      if (!hasCode(error, 'deadline-exceeded')) throw error;
+    }
+  } else {
+    const others = () => cgroup.listPids().filter((pid) => pid !== initPid);
+    for (const pid of others()) terminate(pid);
+    while (others().length > 0 && Date.now() < until) await sleep(POLL_MS);
+  }
+  await killTask(channel, id);
+}
+
+function terminate(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
