@@ -20,6 +20,7 @@ export interface ArchiveFile {
 }
 
 const READ_BYTES = 1024 * 1024;
+const MAGIC_BYTES = 4;
 const TAR_BLOCK = 512;
 const operation = 'read archive';
 
@@ -37,69 +38,69 @@ export async function* readArchive(
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<ArchiveFile> {
   const name = describeSource(source);
+  const canceled = new DriverError('canceled', `reading ${name}: canceled`, { operation });
+  if (signal?.aborted) throw canceled;
   const input = typeof source === 'string' ? createReadStream(source, { highWaterMark: READ_BYTES }) : source;
-  const cancel = () => input.destroy(new DriverError('canceled', `reading ${name}: canceled`, { operation }));
+  // A failure is met by whoever reads next; between two reads no one listens, and it would end the process.
+  input.on('error', () => undefined);
+  const cancel = () => input.destroy(canceled);
   signal?.addEventListener('abort', cancel, { once: true });
   const progress = { bytes: 0, entries: 0 };
   try {
-    if (signal?.aborted) cancel();
-    const tar = decompress(name, await peek(name, input), progress);
+    const tar = readTar(name, input, progress);
     for await (const entry of ReadableStream.from(tar).pipeThrough(createTarDecoder({ strict: true }))) {
       progress.entries += 1;
       const file = describeEntry(name, entry, progress);
       if (file !== undefined) yield file;
+      // The source may have ended before it could be destroyed.
+      if (signal?.aborted) throw canceled;
       await entry.body.cancel();
     }
   } catch (error) {
-    throw describeFailure(name, progress, error);
+    throw describeTarFailure(name, progress, error);
   } finally {
     signal?.removeEventListener('abort', cancel);
     input.destroy();
   }
 }
 
-interface Peeked {
-  input: AsyncIterable<Uint8Array>;
-  /** The first bytes, four of them unless there are fewer. */
-  head: Buffer;
+/** The bytes of the tar itself. */
+async function* readTar(name: string, input: Readable, progress: Progress): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of await decompress(name, input)) {
+      progress.bytes += chunk.length;
+      yield chunk;
+    }
+  } catch (error) {
+    throw describeReadFailure(name, error);
+  }
 }
 
-async function peek(name: string, input: Readable): Promise<Peeked> {
+async function decompress(name: string, input: Readable): Promise<AsyncIterable<Uint8Array>> {
   const chunks = input[Symbol.asyncIterator]() as AsyncIterator<unknown>;
   let head = Buffer.alloc(0);
-  while (head.length < 4) {
+  while (head.length < MAGIC_BYTES) {
     const { value, done } = await chunks.next();
     if (done) break;
     if (!(value instanceof Uint8Array)) {
-      throw new DriverError('invalid-argument', `${name} yields ${typeof value}s instead of bytes`, { operation });
+      throw new DriverError('invalid-argument', `${name} yields ${typeof value}s, not bytes`, { operation });
     }
     head = Buffer.concat([head, value]);
   }
-  return { input: prepend(head, chunks as AsyncIterator<Uint8Array>), head };
+  const whole = prepend(head, chunks as AsyncIterator<Uint8Array>);
+  const magic = head.toString('hex', 0, MAGIC_BYTES);
+  if (magic === '28b52ffd') {
+    throw new DriverError('invalid-argument', `${name} is compressed with zstd: decompress it first`, { operation });
+  }
+  if (!magic.startsWith('1f8b')) return whole;
+  const gunzip = createGunzip({ chunkSize: READ_BYTES / 4 });
+  // A failure of either end reaches the reader of the last one; the callback has nothing to add.
+  return pipeline(Readable.from(whole, { objectMode: false }), gunzip, () => undefined);
 }
 
 async function* prepend(head: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
   if (head.length > 0) yield head;
   yield* { [Symbol.asyncIterator]: () => rest };
-}
-
-async function* decompress(name: string, { input, head }: Peeked, progress: Progress): AsyncGenerator<Uint8Array> {
-  const magic = head.toString('hex');
-  if (magic === '28b52ffd') {
-    throw new DriverError('invalid-argument', `${name} is compressed with zstd: decompress it first`, { operation });
-  }
-  // The pipeline's own callback has nothing to add: a failure of either end reaches the reader of the last one.
-  const tar = magic.startsWith('1f8b')
-    ? pipeline(
-        Readable.from(input, { objectMode: false }),
-        createGunzip({ chunkSize: READ_BYTES / 4 }),
-        () => undefined,
-      )
-    : input;
-  for await (const chunk of tar) {
-    progress.bytes += chunk.length;
-    yield chunk;
-  }
 }
 
 interface Progress {
@@ -129,11 +130,12 @@ async function* readBody(archive: string, body: AsyncIterable<Uint8Array>, progr
   try {
     yield* body;
   } catch (error) {
-    throw describeFailure(archive, progress, error);
+    throw describeTarFailure(archive, progress, error);
   }
 }
 
-function describeFailure(archive: string, { bytes, entries }: Progress, error: unknown): DriverError {
+/** A failure of the file, of the caller's stream or of the decompression. */
+function describeReadFailure(archive: string, error: unknown): DriverError {
   if (error instanceof DriverError) return error;
   const { code = '', message } = error as NodeJS.ErrnoException;
   const [kind, text] = ((): [ErrorCode, string] => {
@@ -142,7 +144,15 @@ function describeFailure(archive: string, { bytes, entries }: Progress, error: u
     if (code === 'EISDIR') return ['invalid-argument', `${archive} is a directory, not a tar archive`];
     if (code === 'Z_BUF_ERROR') return ['data-loss', `${archive} is truncated: its gzip stream has no end`];
     if (code.startsWith('Z_')) return ['data-loss', `${archive} is corrupt: ${message}`];
-    if (code !== '') return ['unknown', `reading ${archive}: ${message}`];
+    return ['unknown', `reading ${archive}: ${message}`];
+  })();
+  return new DriverError(kind, text, { operation, cause: error });
+}
+
+function describeTarFailure(archive: string, { bytes, entries }: Progress, error: unknown): DriverError {
+  if (error instanceof DriverError) return error;
+  const { message } = error as Error;
+  const [kind, text] = ((): [ErrorCode, string] => {
     if (bytes < TAR_BLOCK) return ['invalid-argument', `${archive} is not a tar archive: it has ${bytes} bytes`];
     if (/truncated/.test(message)) return ['data-loss', `${archive} is truncated after ${bytes} bytes of tar`];
     if (entries === 0) return ['invalid-argument', `${archive} is not a tar archive: ${message}`];

@@ -6,6 +6,7 @@ import {
   type WriteContentRequest,
 } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
+import type { Leased } from './lease.js';
 
 /** The largest JSON document that is read into memory, in bytes. Real ones have a few kilobytes. */
 export const DOCUMENT_BYTES = 8 * 1024 * 1024;
@@ -26,8 +27,7 @@ export interface BlobSource {
   digest?: string | undefined;
   /** The bytes it must have; -1 when that is not known. */
   size?: number;
-  /** Name of the ingest, which only one writer may hold at a time. Defaults to a name of its own. */
-  ref?: string;
+  /** Set on the blob, also when it is there already. */
   labels?: Labels;
 }
 
@@ -36,29 +36,27 @@ export interface Blob {
   size: number;
 }
 
-export function nameIngest(): string {
-  return `cadre-${randomBytes(10).toString('hex')}`;
-}
-
 /**
  * Writes a blob into the content store, in steps of 1 MiB. A blob that is there already is success. On any failure
- * the unfinished ingest is removed. Throws `data-loss` when the bytes do not have the expected digest or size.
+ * the unfinished ingest is removed. The blob is held by the lease, also when another wrote it. Throws `data-loss` when the bytes do not have the expected digest or size.
  */
 export async function writeBlob(
-  channel: Channel,
+  leased: Leased,
   source: BlobSource,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<Blob> {
-  const ref = source.ref ?? nameIngest();
+  // A name of its own: two writers of one name would lock each other out.
+  const ref = `cadre-${randomBytes(10).toString('hex')}`;
   try {
-    const blob = await sendBlob(channel, ref, source, signal);
+    const blob = await sendBlob(leased, ref, source, signal);
     // Given at the commit, labels reach a new blob only.
-    if (blob.existed && source.labels !== undefined) await setLabels(channel, blob.digest, source.labels, { signal });
+    if (blob.existed && source.labels !== undefined)
+      await setLabels(leased.channel, blob.digest, source.labels, { signal });
     return { digest: blob.digest, size: blob.size };
   } catch (error) {
     const failures: unknown[] = [];
     // Without the caller's signal: it may be why we are here.
-    await channel.unary(ContentService.abort, { ref }, { idempotent: true }).catch((failure: unknown) => {
+    await leased.channel.unary(ContentService.abort, { ref }, { idempotent: true }).catch((failure: unknown) => {
       if (!hasCode(failure, 'not-found')) failures.push(failure);
     });
     throw addSuppressed(error, failures);
@@ -108,23 +106,8 @@ export async function readBlob(
   return Buffer.concat(chunks, size);
 }
 
-/** The size of a blob, or undefined when the store does not have it. */
-export async function statBlob(
-  channel: Channel,
-  digest: string,
-  { signal }: { signal?: AbortSignal | undefined } = {},
-): Promise<{ size: number; labels: Labels } | undefined> {
-  try {
-    const { info } = await channel.unary(ContentService.info, { digest }, { signal });
-    return { size: Number(info?.size ?? 0n), labels: info?.labels ?? {} };
-  } catch (error) {
-    if (hasCode(error, 'not-found')) return undefined;
-    throw error;
-  }
-}
-
 /** One Write call: a request, then its answer, in turn; the answers are the daemon's backpressure. */
-async function sendBlob(channel: Channel, ref: string, source: BlobSource, signal: AbortSignal | undefined) {
+async function sendBlob({ channel, hold }: Leased, ref: string, source: BlobSource, signal: AbortSignal | undefined) {
   const { data, subject, digest: known = '', size = -1, labels = {} } = source;
   const total = BigInt(Math.max(size, 0));
   const call = channel.duplex(ContentService.write, { signal });
@@ -146,6 +129,8 @@ async function sendBlob(channel: Channel, ref: string, source: BlobSource, signa
   };
   let digest = known;
   try {
+    // The daemon says of a digest that it is there without holding it, so that it could be gone a moment later.
+    if (known !== '') await hold({ type: 'content', id: known });
     const stat = await request({});
     let offset = Number(stat.offset);
     // Complete in another namespace of the same daemon: the commit alone makes it ours.
@@ -158,15 +143,18 @@ async function sendBlob(channel: Channel, ref: string, source: BlobSource, signa
         offset += chunk.length;
       }
       if (offset < size) throw describeSize(subject, `${offset} of`, size);
-      if (hash !== undefined) digest = `sha256:${hash.digest('hex')}`;
+      if (hash !== undefined) {
+        digest = `sha256:${hash.digest('hex')}`;
+        await hold({ type: 'content', id: digest });
+      }
     }
     const final = { total: BigInt(offset), expected: digest, offset: BigInt(offset), labels };
     await request({ ...final, action: WriteAction.COMMIT });
     return { digest, size: offset, existed: false };
   } catch (error) {
     if (hasCode(error, 'already-exists')) {
-      const there = await statBlob(channel, digest, { signal });
-      if (there !== undefined) return { digest, size: there.size, existed: true };
+      const { info } = await channel.unary(ContentService.info, { digest }, { signal });
+      return { digest, size: Number(info?.size ?? 0n), existed: true };
     }
     if (hasCode(error, 'failed-precondition')) {
       throw new DriverError('data-loss', `${subject} is corrupt: ${error.message}`, { operation, cause: error });

@@ -5,6 +5,7 @@ import type { Channel } from '../rpc/channel.js';
 import { type Blob, readBlob } from './content.js';
 import { type Descriptor, expectArray, expectRecord, expectString, parseConfigFile, parseJson } from './document.js';
 import type { IngestedArchive } from './ingest.js';
+import type { Leased } from './lease.js';
 import { OCI_CONFIG, OCI_LAYER, OCI_MANIFEST } from './media-type.js';
 import { type FoundImage, normalizeArchiveName, storeDocument } from './oci-layout.js';
 
@@ -16,7 +17,7 @@ const operation = 'read archive';
 
 /** The images of a docker-archive. It has no manifests in the registry's sense, so that one is made for each. */
 export async function findDockerImages(
-  channel: Channel,
+  leased: Leased,
   archive: IngestedArchive,
   { signal }: Options = {},
 ): Promise<FoundImage[]> {
@@ -24,12 +25,12 @@ export async function findDockerImages(
   const items = expectArray(archive.documents.get('manifest.json'), subject);
   if (items.length === 0) throw new DriverError('invalid-argument', `${subject} names no image`, { operation });
   const images: FoundImage[] = [];
-  for (const item of items) images.push(await readItem(channel, archive, expectRecord(item, subject), signal));
+  for (const item of items) images.push(await readItem(leased, archive, expectRecord(item, subject), signal));
   return images;
 }
 
 async function readItem(
-  channel: Channel,
+  leased: Leased,
   archive: IngestedArchive,
   item: Record<string, unknown>,
   signal: AbortSignal | undefined,
@@ -44,7 +45,7 @@ async function readItem(
 
   const config = findFile(archive, configPath, 'config');
   const configSubject = `${configPath} in ${archive.name}`;
-  const json = parseJson(await readBlob(channel, config.digest, { signal }), configSubject);
+  const json = parseJson(await readBlob(leased.channel, config.digest, { signal }), configSubject);
   const { diffIds } = parseConfigFile(json, configSubject);
   if (diffIds.length !== layerPaths.length) {
     const message = `${subject} has ${layerPaths.length} layers, ${configPath} has ${diffIds.length}`;
@@ -53,7 +54,7 @@ async function readItem(
   const layers: Descriptor[] = [];
   for (const [i, path] of layerPaths.entries()) {
     const { digest, size } = findFile(archive, path, `layer ${i + 1}`);
-    const mediaType = OCI_LAYER + (await recognizeCompression(channel, digest, { signal }));
+    const mediaType = OCI_LAYER + (await recognizeCompression(leased.channel, digest, { signal }));
     if (mediaType === OCI_LAYER && digest !== diffIds[i]) {
       const message = `layer ${i + 1} (${path}) in ${archive.name} is ${digest}, but its config says ${diffIds[i]}`;
       throw new DriverError('data-loss', message, { operation });
@@ -66,7 +67,7 @@ async function readItem(
     config: { mediaType: OCI_CONFIG, digest: config.digest, size: config.size },
     layers,
   };
-  const stored = await storeDocument(channel, archive, Buffer.from(JSON.stringify(manifest)), signal);
+  const stored = await storeDocument(leased, archive, Buffer.from(JSON.stringify(manifest)), signal);
   return { names, target: { mediaType: OCI_MANIFEST, ...stored } };
 }
 

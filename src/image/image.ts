@@ -55,15 +55,18 @@ export async function getImage(channel: Channel, reference: string, options: Get
     const message = `no image ${name} in namespace ${channel.namespace}: import it from an archive first`;
     throw new DriverError('not-found', message, { operation, cause });
   });
-  return resolveImage({ channel, subject: name, target: readTarget(record.image), signal }, platform);
+  return resolveImage({ channel, subject: name, target: readTarget(record.image), signal }, { name, platform });
 }
 
-/** Reads what an image is from its documents. The subject of the tree becomes its name. */
-export async function resolveImage(tree: ImageTree, platform: Platform): Promise<Image> {
+/** Reads what an image is from its documents. */
+export async function resolveImage(
+  tree: ImageTree,
+  { name, platform }: { name: string; platform: Platform },
+): Promise<Image> {
   const chosen = await chooseManifest(tree, platform);
   return {
-    name: tree.subject,
-    target: tree.target,
+    name,
+    target: pickBlob(tree.target),
     manifest: pickBlob(chosen.descriptor),
     platform: chosen.platform,
     config: chosen.config,

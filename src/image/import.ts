@@ -7,7 +7,7 @@ import { findDockerImages } from './docker-archive.js';
 import type { Platform } from './document.js';
 import { type Image, type ListedImage, recordImage, resolveImage } from './image.js';
 import { type IngestedArchive, ingestArchive } from './ingest.js';
-import { withOwnLease } from './lease.js';
+import { type Leased, withOwnLease } from './lease.js';
 import { labelReferences } from './manifest.js';
 import { type FoundImage, findOciImages } from './oci-layout.js';
 import { getHostPlatform } from './platform.js';
@@ -38,15 +38,15 @@ export async function importArchive(
 ): Promise<Image[]> {
   const { reference, platform = getHostPlatform(), snapshotter, signal } = options;
   const wanted = reference === undefined ? undefined : normalizeReference(reference);
-  const work = async (leased: Parameters<Parameters<typeof withOwnLease>[1]>[0]) => {
-    const archive = await ingestArchive(leased.channel, source, { signal });
-    const has = (digest: string) => archive.blobs.has(digest);
+  const work = async (leased: Leased) => {
+    const archive = await ingestArchive(leased, source, { signal });
     const images: Image[] = [];
-    for (const { name, target } of nameImages(archive, await findImages(leased.channel, archive, signal), wanted)) {
-      const tree = { channel: leased.channel, subject: name, target, has, signal };
-      const image = await resolveImage(tree, platform);
+    for (const { name, target } of nameImages(archive, await findImages(leased, archive, signal), wanted)) {
+      const subject = `${name} in ${archive.name}`;
+      const tree = { channel: leased.channel, subject, target, sizes: archive.blobs, signal };
+      const image = await resolveImage(tree, { name, platform });
       await labelReferences(tree);
-      await unpackImage(leased, image, { snapshotter, signal });
+      await unpackImage(leased, image, { snapshotter, subject, signal });
       images.push(image);
     }
     await recordImages(leased.channel, images, signal);
@@ -56,13 +56,9 @@ export async function importArchive(
 }
 
 /** The newer `docker save` writes both forms; the OCI one says more. */
-function findImages(
-  channel: Channel,
-  archive: IngestedArchive,
-  signal: AbortSignal | undefined,
-): Promise<FoundImage[]> {
-  if (archive.documents.has('oci-layout')) return findOciImages(channel, archive, { signal });
-  if (archive.documents.has('manifest.json')) return findDockerImages(channel, archive, { signal });
+function findImages(leased: Leased, archive: IngestedArchive, signal: AbortSignal | undefined): Promise<FoundImage[]> {
+  if (archive.documents.has('oci-layout')) return findOciImages(leased, archive, { signal });
+  if (archive.documents.has('manifest.json')) return findDockerImages(leased, archive, { signal });
   const message = `${archive.name} is neither a docker archive nor an OCI layout: it has no manifest.json and no oci-layout`;
   throw new DriverError('invalid-argument', message, { operation });
 }

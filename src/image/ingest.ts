@@ -1,10 +1,10 @@
 import { DriverError } from '../core/error.js';
-import type { Channel } from '../rpc/channel.js';
 import { type ArchiveFile, type ArchiveSource, describeSource, readArchive } from './archive.js';
 import { type Blob, DOCUMENT_BYTES, writeBlob } from './content.js';
 import { parseJson } from './document.js';
+import type { Leased } from './lease.js';
 
-/** An archive whose files are in the content store, held by nothing but the lease of the channel. */
+/** An archive whose files are in the content store, held by nothing but the lease. */
 export interface IngestedArchive {
   /** For messages. */
   name: string;
@@ -28,7 +28,7 @@ const operation = 'read archive';
  * in the store needs neither memory nor temporary files, and what no image refers to leaves with the lease.
  */
 export async function ingestArchive(
-  channel: Channel,
+  leased: Leased,
   source: ArchiveSource,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<IngestedArchive> {
@@ -40,7 +40,7 @@ export async function ingestArchive(
     const subject = `${file.path} in ${name}`;
     if (file.target !== undefined) links.set(file.path, file.target);
     else if (documentPaths.has(file.path)) documents.set(file.path, parseJson(await gather(subject, file), subject));
-    else files.set(file.path, await ingestFile(channel, subject, file, signal));
+    else files.set(file.path, await ingestFile(leased, subject, file, signal));
   }
   return {
     name,
@@ -55,12 +55,12 @@ export async function ingestArchive(
 }
 
 function ingestFile(
-  channel: Channel,
+  leased: Leased,
   subject: string,
   { path, size, body }: ArchiveFile,
   signal: AbortSignal | undefined,
 ): Promise<Blob> {
-  return writeBlob(channel, { data: body, subject, size, digest: parseBlobPath(subject, path) }, { signal });
+  return writeBlob(leased, { data: body, subject, size, digest: parseBlobPath(subject, path) }, { signal });
 }
 
 /** `blobs/sha256/<hex>` of an OCI layout names the digest, so that a blob which is there already is not sent again. */

@@ -9,6 +9,7 @@ import {
   parseIndex,
   parseJson,
   parseManifest,
+  type TypedBlob,
 } from './document.js';
 import { checkConfig, checkLayer, checkTarget, isIndex, isManifest } from './media-type.js';
 import { formatPlatform, ratePlatform } from './platform.js';
@@ -18,9 +19,9 @@ export interface ImageTree {
   channel: Channel;
   /** Names the image in messages. */
   subject: string;
-  target: Descriptor;
-  /** False for content to be taken as missing though the store may have it. Defaults to true for all. */
-  has?: (digest: string) => boolean;
+  target: Descriptor | TypedBlob;
+  /** Sizes of the only content to be used, by digest. Defaults to all that the store has. */
+  sizes?: ReadonlyMap<string, number> | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -69,8 +70,8 @@ export async function chooseManifest(tree: ImageTree, platform: Platform): Promi
  * has a name. What is not there, such as other platforms' content, is passed over.
  */
 export async function labelReferences(tree: ImageTree): Promise<void> {
-  const { channel, subject, target, has = () => true, signal } = tree;
-  if (!has(target.digest)) return;
+  const { channel, subject, target, sizes, signal } = tree;
+  if (sizes?.has(target.digest) === false) return;
   if (isIndex(target.mediaType)) {
     const { manifests } = parseIndex(await readDocument(tree, target), `index ${target.digest} of ${subject}`);
     const labels = manifests.map(({ digest }, i) => [`containerd.io/gc.ref.content.m.${i}`, digest]);
@@ -103,13 +104,13 @@ async function* walkManifests(tree: ImageTree): AsyncGenerator<Descriptor> {
 }
 
 async function loadManifest(tree: ImageTree, descriptor: Descriptor): Promise<ChosenManifest> {
-  const { subject, has = () => true } = tree;
+  const { subject } = tree;
   const manifest = parseManifest(await readDocument(tree, descriptor), `manifest ${descriptor.digest} of ${subject}`);
   checkConfig(manifest.config.mediaType, subject);
-  for (const [i, { mediaType, digest }] of manifest.layers.entries()) {
-    const layer = `layer ${i + 1} (${digest}) of ${subject}`;
-    checkLayer(mediaType, layer);
-    if (!has(digest)) throw new DriverError('data-loss', `${layer} is missing`, { operation });
+  for (const [i, layer] of manifest.layers.entries()) {
+    const what = `layer ${i + 1} (${layer.digest})`;
+    checkLayer(layer.mediaType, `${what} of ${subject}`);
+    checkPresence(tree, layer, what);
   }
   const file = parseConfigFile(
     await readDocument(tree, manifest.config),
@@ -122,13 +123,22 @@ async function loadManifest(tree: ImageTree, descriptor: Descriptor): Promise<Ch
   return { ...file, descriptor, configDescriptor: manifest.config, layers: manifest.layers };
 }
 
-async function readDocument({ channel, subject, has, signal }: ImageTree, { digest }: Descriptor): Promise<unknown> {
-  const missing = `${digest} of ${subject} is missing`;
-  if (has?.(digest) === false) throw new DriverError('data-loss', missing, { operation });
+async function readDocument(tree: ImageTree, descriptor: TypedBlob): Promise<unknown> {
+  const { channel, subject, signal } = tree;
+  const { digest } = descriptor;
+  checkPresence(tree, descriptor, digest);
   try {
     return parseJson(await readBlob(channel, digest, { signal }), `${digest} of ${subject}`);
   } catch (cause) {
     if (!hasCode(cause, 'not-found')) throw cause;
-    throw new DriverError('data-loss', missing, { operation, cause });
+    throw new DriverError('data-loss', `${digest} of ${subject} is missing`, { operation, cause });
   }
+}
+
+function checkPresence({ subject, sizes }: ImageTree, { digest, size }: TypedBlob, what: string): void {
+  if (sizes === undefined) return;
+  const found = sizes.get(digest);
+  if (found === undefined) throw new DriverError('data-loss', `${what} of ${subject} is missing`, { operation });
+  if (found === size) return;
+  throw new DriverError('data-loss', `${what} of ${subject} has ${found} bytes, not ${size}`, { operation });
 }

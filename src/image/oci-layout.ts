@@ -1,8 +1,8 @@
 import { DriverError, formatValue, hasCode } from '../core/error.js';
-import type { Channel } from '../rpc/channel.js';
 import { writeBlob } from './content.js';
 import { type Descriptor, expectRecord, parseIndex, pickBlob, type TypedBlob } from './document.js';
 import type { IngestedArchive } from './ingest.js';
+import type { Leased } from './lease.js';
 import { OCI_INDEX } from './media-type.js';
 import { normalizeReference } from './reference.js';
 
@@ -17,7 +17,7 @@ const OCI_NAME = 'org.opencontainers.image.ref.name';
 
 /** The images of an OCI layout. Manifests with the same name, or all without one, are one image's platforms. */
 export async function findOciImages(
-  channel: Channel,
+  leased: Leased,
   archive: IngestedArchive,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<FoundImage[]> {
@@ -38,7 +38,7 @@ export async function findOciImages(
   for (const [name, group] of groups) {
     const [only, ...more] = group;
     const target =
-      only !== undefined && more.length === 0 ? pickBlob(only) : await joinPlatforms(channel, archive, group, signal);
+      only !== undefined && more.length === 0 ? pickBlob(only) : await joinPlatforms(leased, archive, group, signal);
     images.push({ names: name === undefined ? [] : [name], target });
   }
   return images;
@@ -65,24 +65,24 @@ export function normalizeArchiveName(name: string, archive: string): string {
 }
 
 async function joinPlatforms(
-  channel: Channel,
+  leased: Leased,
   archive: IngestedArchive,
   manifests: Descriptor[],
   signal: AbortSignal | undefined,
 ): Promise<TypedBlob> {
   const index = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }));
-  return { mediaType: OCI_INDEX, ...(await storeDocument(channel, archive, index, signal)) };
+  return { mediaType: OCI_INDEX, ...(await storeDocument(leased, archive, index, signal)) };
 }
 
 /** Adds a document of our own making to what the archive brought. */
 export async function storeDocument(
-  channel: Channel,
+  leased: Leased,
   { name, blobs }: IngestedArchive,
   document: Buffer,
   signal: AbortSignal | undefined,
 ): Promise<{ digest: string; size: number }> {
   const subject = `document made for ${name}`;
-  const blob = await writeBlob(channel, { data: yieldOnce(document), subject, size: document.length }, { signal });
+  const blob = await writeBlob(leased, { data: yieldOnce(document), subject, size: document.length }, { signal });
   blobs.set(blob.digest, blob.size);
   return blob;
 }

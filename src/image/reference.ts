@@ -30,6 +30,7 @@ const digestLengths: Readonly<Record<string, number>> = { sha256: 64, sha384: 96
 export function parseReference(text: string): Reference {
   if (typeof text !== 'string' || text === '') throw refuse(text, 'a name such as docker.io/library/busybox:latest');
   if (/\s/.test(text)) throw refuse(text, 'no white space');
+  if (text.includes('://')) throw refuse(text, 'a name without a URL scheme');
   if (/^[a-f0-9]{64}$/.test(text)) throw refuse(text, 'a name, not the id of an image');
   const { name, tag, digest } = splitReference(text);
   const { registry, repository } = splitName(name);

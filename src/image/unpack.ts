@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { Cleanup } from '../core/cleanup.js';
-import { addSuppressed, DriverError, hasCode } from '../core/error.js';
+import { addSuppressed, DriverError, type ErrorCode, hasCode } from '../core/error.js';
 import { DiffService } from '../generated/github.com/containerd/containerd/api/services/diff/v1/diff.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
+import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import type { Channel } from '../rpc/channel.js';
 import { setLabels } from './content.js';
 import type { TypedBlob } from './document.js';
@@ -19,7 +20,7 @@ export interface UnpackOptions {
 
 interface Layer {
   /** For messages. */
-  subject: string;
+  name: string;
   blob: TypedBlob;
   diffId: string;
   chainId: string;
@@ -28,22 +29,34 @@ interface Layer {
 }
 
 const operation = 'unpack image';
+/** A snapshot is walked when it is committed and when it is removed: with many files this takes long. */
+const SLOW_MS = 120_000;
+/** The daemon reports what it met in a layer as UNKNOWN, in the words of Go's libraries. */
+const applyFailures: [RegExp, ErrorCode][] = [
+  [/no space left|disk quota/, 'resource-exhausted'],
+  [/unexpected EOF|archive\/tar|invalid (tar header|checksum|header)|gzip|flate|zstd|not found/, 'data-loss'],
+];
 
 /**
  * Unpacks the layers of an image that are not unpacked yet, and ties the snapshots to the image for the garbage
  * collector. Others may unpack the same image at the same time: the first to finish a layer wins, the rest use it.
  * Throws `data-loss` that names the layer when it does not unpack to what the image's config says.
  */
-export async function unpackImage(leased: Leased, image: Image, options: UnpackOptions = {}): Promise<void> {
-  const { snapshotter = DEFAULT_SNAPSHOTTER, signal } = options;
+export async function unpackImage(
+  leased: Leased,
+  image: Image,
+  /** The subject names the image in messages. */
+  options: UnpackOptions & { subject?: string } = {},
+): Promise<void> {
+  const { snapshotter = DEFAULT_SNAPSHOTTER, subject = image.name, signal } = options;
   const chain = computeChainIds(image.diffIds);
   if (image.chainId === '') return;
   if (!(await holdSnapshot(leased, snapshotter, image.chainId, signal))) {
     for (const [i, blob] of image.layers.entries()) {
       const [diffId = '', chainId = '', parent = ''] = [image.diffIds[i], chain[i], chain[i - 1]];
       if (await holdSnapshot(leased, snapshotter, chainId, signal)) continue;
-      const subject = `layer ${i + 1} (${blob.digest}) of ${image.name}`;
-      await unpackLayer(leased.channel, snapshotter, { subject, blob, diffId, chainId, parent }, signal);
+      const name = `layer ${i + 1} (${blob.digest}) of ${subject}`;
+      await unpackLayer(leased.channel, snapshotter, { name, blob, diffId, chainId, parent }, signal);
     }
   }
   const labels = { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: image.chainId };
@@ -70,35 +83,24 @@ async function holdSnapshot(
 async function unpackLayer(
   channel: Channel,
   snapshotter: string,
-  { subject, blob, diffId, chainId, parent }: Layer,
+  { name, blob, diffId, chainId, parent }: Layer,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const undo = new Cleanup();
   const key = `extract-${randomBytes(8).toString('hex')} ${chainId}`;
   try {
-    undo.defer('extraction snapshot', () => removeSnapshot(channel, snapshotter, key));
-    const { mounts } = await channel.unary(
-      SnapshotsService.prepare,
-      { snapshotter, key, parent, labels: {} },
-      { signal },
+    const { mounts } = await undo.acquire(
+      'extraction snapshot',
+      () => channel.unary(SnapshotsService.prepare, { snapshotter, key, parent, labels: {} }, { signal }),
+      () => removeSnapshot(channel, snapshotter, key),
     );
-    const diff = { ...blob, size: BigInt(blob.size), annotations: {} };
-    // A large layer on a slow disk takes minutes.
-    const { applied } = await channel.unary(
-      DiffService.apply,
-      { diff, mounts, payloads: {}, syncFs: false },
-      { signal, deadlineMs: null },
-    );
-    if (applied?.digest !== diffId) {
-      const message = `${subject} unpacks to ${applied?.digest}, but its config says ${diffId}`;
-      throw new DriverError('data-loss', message, { operation });
+    const applied = await applyLayer(channel, name, blob, mounts, signal);
+    if (applied !== diffId) {
+      throw new DriverError('data-loss', `${name} unpacks to ${applied}, but its config says ${diffId}`, { operation });
     }
     await setLabels(channel, blob.digest, { 'containerd.io/uncompressed': diffId }, { signal });
-    await channel.unary(
-      SnapshotsService.commit,
-      { snapshotter, name: chainId, key, labels: {}, parent: '' },
-      { signal },
-    );
+    const commit = { snapshotter, name: chainId, key, labels: {}, parent: '' };
+    await channel.unary(SnapshotsService.commit, commit, { signal, deadlineMs: SLOW_MS });
   } catch (error) {
     const failure = await undo.run();
     if (failure === undefined && hasCode(error, 'already-exists')) return;
@@ -106,10 +108,34 @@ async function unpackLayer(
   }
 }
 
+/** Returns the digest of what was unpacked. */
+async function applyLayer(
+  channel: Channel,
+  name: string,
+  blob: TypedBlob,
+  mounts: Mount[],
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const diff = { ...blob, size: BigInt(blob.size), annotations: {} };
+  try {
+    // A large layer on a slow disk takes minutes.
+    const { applied } = await channel.unary(
+      DiffService.apply,
+      { diff, mounts, payloads: {}, syncFs: false },
+      { signal, deadlineMs: null },
+    );
+    return applied?.digest ?? '';
+  } catch (error) {
+    if (!(error instanceof DriverError) || error.code === 'canceled') throw error;
+    const [, code] = applyFailures.find(([pattern]) => pattern.test(error.message)) ?? [undefined, error.code];
+    throw new DriverError(code, `${name} cannot be unpacked: ${error.message}`, { operation, cause: error });
+  }
+}
+
 /** Removes a snapshot; one that is not there is success. */
 export async function removeSnapshot(channel: Channel, snapshotter: string, key: string): Promise<void> {
   try {
-    await channel.unary(SnapshotsService.remove, { snapshotter, key }, { idempotent: true });
+    await channel.unary(SnapshotsService.remove, { snapshotter, key }, { idempotent: true, deadlineMs: SLOW_MS });
   } catch (error) {
     if (!hasCode(error, 'not-found')) throw error;
   }
