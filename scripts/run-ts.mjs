@@ -11,6 +11,8 @@ process.argv = [process.argv[0] ?? 'node', path, ...args];
 const server = await createViteServer({
   configFile: false,
   logLevel: 'error',
+  // Node 20 knows no `await using`.
+  oxc: { target: 'node20' },
   optimizeDeps: { noDiscovery: true },
   server: { middlewareMode: true, hmr: false, ws: false, watch: null },
 });

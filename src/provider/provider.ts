@@ -1,25 +1,44 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { CapabilityMismatchError, createInputError } from '../core/error.js';
-import { getImage } from '../image/image.js';
-import { findMismatches } from '../policy/capabilities.js';
-import { parsePolicy } from '../policy/parse.js';
-import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
+import { DriverError, hasCode } from '../core/error.js';
+import { getImage, type Image } from '../image/image.js';
+import { type ImportOptions, importArchive } from '../image/import.js';
+import type { FlatPolicy, IsolationPolicy, NetworkMode } from '../policy/types.js';
 import { Channel } from '../rpc/channel.js';
-import { probeServer, type ServerInfo } from '../rpc/probe.js';
-import { buildSpec } from '../spec/build.js';
-import { chooseRuntime } from '../spec/runtime.js';
+import { probeServer } from '../rpc/probe.js';
+import { connectSession } from '../session/connect.js';
 import { nameStateDirectory, type SessionContext } from '../session/context.js';
 import { createSession } from '../session/create.js';
-import { readHostFacts } from '../session/host.js';
+import { type SessionEvent, watchEvents } from '../session/events.js';
+import { listRecords } from '../session/find.js';
+import { readInfo, type SessionInfo } from '../session/info.js';
 import { describeOwner } from '../session/owner.js';
+import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
+import { type CreateOptions, splitOptions } from './create-options.js';
+import { checkHealth, type HealthResult } from './health.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import { planSession } from './plan.js';
 
-export interface HealthResult {
-  healthy: boolean;
-  message: string;
-  details: Record<string, unknown>;
+export interface Capabilities {
+  mounts: boolean;
+  networkModes: NetworkMode[];
+  envAllowlist: boolean;
+  secrets: boolean;
+  resources: boolean;
 }
+
+/** Which sessions `list` yields: those that match everything given. */
+export interface ListFilter {
+  metadata?: Record<string, string>;
+  state?: SessionInfo['state'][];
+}
+
+interface Connection {
+  context: SessionContext;
+  /** Of the daemon. */
+  uuid: string;
+}
+
+const REAP_INTERVAL_MS = 60_000;
 
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
@@ -27,4 +46,135 @@ export class ContainerdProvider implements AsyncDisposable {
   readonly #options: ResolvedOptions;
   readonly #channel: Channel;
   readonly #sessions = new Set<Session>();
-  #server: Promise<ServerInfo> | undefined;
+  #connection: Promise<Connection> | undefined;
+  #reaper: NodeJS.Timeout | undefined;
+
+  /** Throws `invalid-argument`, naming every fault, when an option is wrong. */
+  constructor(options: ProviderOptions) {
+    this.#options = resolveOptions(options);
+    this.#channel = new Channel(this.#options);
+  }
+
+  capabilities(): Capabilities {
+    return { mounts: false, networkModes: ['none'], envAllowlist: false, secrets: false, resources: true };
+  }
+
+  /** Asks whether sessions can run here and now. Never rejects: what is wrong is in `message`. */
+  healthCheck(): Promise<HealthResult> {
+    return checkHealth(this.#channel);
+  }
+
+  /**
+   * Creates a session and resolves when it runs. Everything asked for is honoured or refused by name, before anything
+   * is created: `CapabilityMismatchError` for what cannot be done here, `invalid-argument` for what makes no sense.
+   */
+  async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
+    const { session: asked, policy: rest } = splitOptions(policy);
+    const { context, uuid } = await this.#connect();
+    const image = await getImage(context.channel, asked.image ?? this.#options.image, { signal: asked.signal });
+    const session = await createSession(context, planSession(rest, asked, image, { context, uuid }));
+    this.#sessions.add(session);
+    return session;
+  }
+
+  /** The session of that name, or a new one: of several callers at once one creates it and all get it. */
+  async getOrCreate(name: string, options: CreateOptions = {}): Promise<Session> {
+    try {
+      return await this.connect(name);
+    } catch (error) {
+      if (!hasCode(error, 'not-found')) throw error;
+    }
+    try {
+      return await this.createSession({ ...options, name });
+    } catch (error) {
+      if (!hasCode(error, 'already-exists')) throw error;
+      return this.connect(name);
+    }
+  }
+
+  /** Takes up a session that any process created, by id or by name. */
+  async connect(sessionIdOrName: string): Promise<Session> {
+    const { context } = await this.#connect();
+    return connectSession(context, sessionIdOrName);
+  }
+
+  /** Sessions of this namespace, whoever created them. */
+  async *list({ metadata = {}, state }: ListFilter = {}): AsyncGenerator<SessionInfo, void, undefined> {
+    await this.#connect();
+    for (const { record } of await listRecords(this.#channel)) {
+      if (Object.entries(metadata).some(([key, value]) => record.metadata[key] !== value)) continue;
+      const info = await readInfo(this.#channel, record);
+      if (state === undefined || state.includes(info.state)) yield info;
+    }
+  }
+
+  /** What happens to sessions, from now on, until the signal is aborted. */
+  events({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<SessionEvent, void, undefined> {
+    return watchEvents(this.#channel, signal);
+  }
+
+  /** Imports the images of a docker-archive or an OCI layout, see `importArchive`. */
+  async importImage(archive: Parameters<typeof importArchive>[1], options: ImportOptions = {}): Promise<Image[]> {
+    await this.#connect();
+    return importArchive(this.#channel, archive, { snapshotter: this.#options.snapshotter, ...options });
+  }
+
+  /**
+   * Removes what no one answers for any more, see `ReapReport`. Runs by itself at the first call of a provider and
+   * every minute.
+   */
+  async reap(): Promise<ReapReport> {
+    const { context } = await this.#connect();
+    return reapLeftovers(context);
+  }
+
+  /** Destroys all sessions that this provider created; resolves with their number. */
+  async stopAll(): Promise<number> {
+    const sessions = [...this.#sessions];
+    const results = await Promise.allSettled(sessions.map((session) => session.destroy()));
+    results.forEach(({ status }, index) => {
+      if (status === 'fulfilled') this.#sessions.delete(sessions[index] as Session);
+    });
+    const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
+    if (failures.length > 0) {
+      throw new DriverError('unavailable', `${failures.length} of ${sessions.length} sessions could not be destroyed`, {
+        operation: 'stop all',
+        cause: failures[0],
+        suppressed: failures.slice(1),
+      });
+    }
+    return sessions.length;
+  }
+
+  /** Destroys the sessions that this provider created and ends the connection. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#reaper);
+    await this.stopAll();
+    this.#channel.close();
+  }
+
+  /** Asks once who answers, and starts the reaper. A failure is forgotten, so that the next call asks again. */
+  #connect(): Promise<Connection> {
+    this.#connection ??= this.#open().catch((error: unknown) => {
+      this.#connection = undefined;
+      throw error;
+    });
+    return this.#connection;
+  }
+
+  async #open(): Promise<Connection> {
+    assertHost();
+    const { snapshotter, stateRoot } = this.#options;
+    const channel = this.#channel;
+    const { uuid } = await probeServer(channel);
+    const directory = nameStateDirectory(stateRoot, channel);
+    const context: SessionContext = { channel, snapshotter, directory, owner: describeOwner() };
+    const reap = () => {
+      // What resists is tried again in a minute, and told to whoever calls `reap`.
+      reapLeftovers(context).catch(() => undefined);
+    };
+    reap();
+    this.#reaper = setInterval(reap, REAP_INTERVAL_MS).unref();
+    return { context, uuid };
+  }
+}

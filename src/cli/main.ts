@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+import { createInputError, DriverError } from '../core/error.js';
+import { listVerbs, type Verb } from './verb.js';
+
+const verbs: Record<string, () => Promise<Verb>> = {
+  import: async () => (await import('./import.js')).importVerb,
+  run: async () => (await import('./run.js')).runVerb,
+  version: async () => (await import('./version.js')).versionVerb,
+};
+
+async function main([name = 'help', ...args]: string[]): Promise<number> {
+  if (name === 'help' || name === '--help' || name === '-h') {
+    process.stdout.write(await listVerbs(verbs));
+    return 0;
+  }
+  const load = verbs[name === '--version' ? 'version' : name];
+  if (load === undefined) {
+    throw createInputError('command', [
+      { path: 'verb', value: name, expected: `one of ${Object.keys(verbs).join(', ')}` },
+    ]);
+  }
+  const verb = await load();
+  if (args[0] === '--help' || args[0] === '-h') {
+    process.stdout.write(`${verb.usage}\n\n${verb.summary}\n\n  ${verb.example}\n`);
+    return 0;
+  }
+  return verb.run(args);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  // One line for a person; the whole of it, causes included, for whoever asks.
+  process.stderr.write(`cadre-containerd: ${error instanceof Error ? error.message : String(error)}\n`);
+  if (process.env.CADRE_DEBUG) console.error(error);
+  process.exitCode = error instanceof DriverError && error.code === 'invalid-argument' ? 2 : 1;
+}

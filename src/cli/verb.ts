@@ -1,0 +1,51 @@
+import { parseArgs } from 'node:util';
+import { createInputError } from '../core/error.js';
+
+type OptionsConfig = Record<string, { type: 'string' | 'boolean'; short?: string }>;
+type Values<T extends OptionsConfig> = { [K in keyof T]?: T[K]['type'] extends 'boolean' ? boolean : string };
+
+/** One command of the command line. */
+export interface Verb {
+  usage: string;
+  summary: string;
+  /** A call that works as it stands. */
+  example: string;
+  /** Resolves with the exit code. */
+  run(args: string[]): Promise<number>;
+}
+
+/** Where containerd is; every verb that calls it takes these. */
+export const connectionOptions = {
+  address: { type: 'string', short: 'a' },
+  namespace: { type: 'string', short: 'n' },
+} as const satisfies OptionsConfig;
+
+/**
+ * Reads a verb's options. They stand before the first positional argument: what follows it belongs to the command
+ * that is run, dashes included.
+ */
+export function readOptions<const T extends OptionsConfig>(
+  args: string[],
+  options: T,
+): { values: Values<T>; rest: string[] } {
+  const { tokens } = parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true });
+  const first = tokens.find((token) => token.kind === 'positional' || token.kind === 'option-terminator');
+  const end = first === undefined ? args.length : first.index;
+  const rest = args.slice(first?.kind === 'option-terminator' ? end + 1 : end);
+  try {
+    return { values: parseArgs({ args: args.slice(0, end), options, strict: true }).values as Values<T>, rest };
+  } catch (cause) {
+    const known = Object.keys(options).map((name) => `--${name}`);
+    const value = args.slice(0, end).join(' ');
+    throw createInputError(`options: ${(cause as Error).message.split('. ')[0]}`, [
+      { path: 'options', value, expected: known.join(', ') },
+    ]);
+  }
+}
+
+export async function listVerbs(verbs: Record<string, () => Promise<Verb>>): Promise<string> {
+  const lines = ['usage: cadre-containerd VERB [OPTIONS] [ARGUMENTS]', ''];
+  for (const [name, load] of Object.entries(verbs)) lines.push(`  ${name.padEnd(10)} ${(await load()).summary}`);
+  lines.push('', 'cadre-containerd VERB --help tells more of one.', '');
+  return lines.join('\n');
+}
