@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode } from '../core/error.js';
-import { ContainerCreate, ContainerDelete } from '../generated/github.com/containerd/containerd/api/events/container.js';
+import {
+  ContainerCreate,
+  ContainerDelete,
+} from '../generated/github.com/containerd/containerd/api/events/container.js';
 import {
   TaskCreate,
   TaskDelete,
