@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { BUSYBOX_REFERENCE, buildDockerArchive, buildOciLayout } from './busybox.js';
+import { AGENT, BUSYBOX_REFERENCE, buildDockerArchive, buildOciLayout } from './busybox.js';
 import { packTar } from './tar.js';
 
 /** Read by the host's tar, not by what wrote it. */
@@ -28,7 +28,7 @@ describe('docker archive', () => {
     const listing = list(layer);
     expect(listing).toMatch(/^drwxrwxrwt 0\/0 .* tmp\/$/m);
     expect(listing).toMatch(/^drwx------ 0\/0 .* root\/$/m);
-    expect(listing).toMatch(/^drwxr-x--- 1000\/1000 .* home\/agent\/$/m);
+    expect(listing).toMatch(new RegExp(`^drwxr-x--- ${AGENT.uid}/${AGENT.gid} .* home/agent/$`, 'm'));
     expect(listing).toMatch(/^lrwxrwxrwx 0\/0 .* bin\/sh -> \/bin\/busybox$/m);
     expect(extract(layer, 'etc/group').toString()).toContain('tools:x:2000:agent');
   });

@@ -6,7 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { packTar, type TarEntry } from './tar.js';
 
 /** What goes wrong with an archive that an importer must refuse. */
-export type ImageFault =
+type ImageFault =
   /** The config names another layer than the one that is there. */
   | 'wrong-diff-id'
   /** The layer ends in the middle; digests and sizes are those of what is there. */
@@ -118,7 +118,7 @@ function buildImage({ config, files = [], layers = 1, fault }: BusyboxOptions): 
 }
 
 /** The root filesystem as tar entries, sorted so that parents come first. */
-export function listRootfs(): TarEntry[] {
+function listRootfs(): TarEntry[] {
   const binary = findBusybox();
   const applets = execFileSync(binary, ['--list'], { encoding: 'utf8' }).split('\n').filter(Boolean).sort();
   return [

@@ -30,4 +30,4 @@ export function onlyOn(generations: readonly Generation[], reason: string): Suit
   return (name, body) => describe.skip(name, { meta: { skipReason } }, body);
 }
 
-export type SuiteCollector = (name: string, body: () => void) => void;
+type SuiteCollector = (name: string, body: () => void) => void;

@@ -2,14 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { context } from './context.js';
+import { findContainerd } from './containerd-binary.js';
+import { context, onlyOn } from './context.js';
 import { nameNamespace, startDaemon } from './daemon.js';
 import { observeHost } from './host-state.js';
 import { collectGarbage, observe, type Scope, settle } from './leaks.js';
 
 // ctr is the judge's tool here, so that the counters are shown to see what the library had no hand in.
+const program = join(findContainerd(context.generation).directory, 'ctr');
 const ctr = ({ address, namespace }: Scope, ...args: string[]) =>
-  execFileSync('ctr', ['--address', address, '--namespace', namespace, ...args], { encoding: 'utf8', stdio: 'pipe' });
+  execFileSync(program, ['--address', address, '--namespace', namespace, ...args], { encoding: 'utf8', stdio: 'pipe' });
 
 function runContainer(scope: Scope, id: string): void {
   const fifos = join(scope.root, 'fifos');
@@ -60,4 +62,20 @@ test('a stopped daemon takes its running containers along', async () => {
   await daemon.stop();
   const after = await observeHost(scope);
   expect(Object.entries(after).filter(([, list]) => list.length > 0)).toEqual([]);
+});
+
+onlyOn(['1.6'], 'an upgrade begins at the oldest')('upgrade', () => {
+  test('a container outlives the change to the newest generation, and its remains are cleared', async () => {
+    await using daemon = await startDaemon({ generation: '1.6' });
+    const id = nameNamespace();
+    const scope = { address: daemon.address, root: daemon.root, namespace: context.namespace, ids: [id] };
+    ctr(scope, 'images', 'import', context.images.dockerArchive);
+    runContainer(scope, id);
+    await daemon.restart('2.1');
+    expect(daemon.version).toMatch(/^2\.1\./);
+    expect((await observe(scope)).api.tasks).toEqual([id]);
+    await daemon.stop();
+    const after = await observeHost(scope);
+    expect(Object.entries(after).filter(([, list]) => list.length > 0)).toEqual([]);
+  });
 });
