@@ -1,0 +1,107 @@
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { DriverError } from '../../src/core/error.js';
+import { getImage } from '../../src/image/image.js';
+import { planSession } from '../../src/provider/plan.js';
+import type { Channel } from '../../src/rpc/channel.js';
+import { Channel as RealChannel } from '../../src/rpc/channel.js';
+import type { SessionContext } from '../../src/session/context.js';
+import { createSession } from '../../src/session/create.js';
+import { describeOwner } from '../../src/session/owner.js';
+import { context } from '../support/context.js';
+import { observe, settle } from '../support/leaks.js';
+import { openProvider } from '../support/provider.js';
+
+await openProvider();
+const channel = new RealChannel(context);
+afterAll(() => channel.close());
+
+const image = await getImage(channel, context.images.reference);
+const directory = join(context.stateRoot, 'stages');
+
+/** A channel whose nth call fails: before it was sent, or after it was carried out with its answer lost. */
+function breakCall(real: Channel, counter: { calls: string[]; failAt: number; lose: boolean }): Channel {
+  return new Proxy(real, {
+    get(target, key) {
+      if (key === 'withLease') return (lease: string) => breakCall(target.withLease(lease), counter);
+      if (key !== 'unary') {
+        const value = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      }
+      return async (...args: Parameters<Channel['unary']>) => {
+        const operation = args[0].path.split('.').at(-1) as string;
+        counter.calls.push(operation);
+        const isChosen = counter.calls.length === counter.failAt;
+        if (isChosen && !counter.lose) throw new DriverError('unavailable', `injected at ${operation}`);
+        const answer = await target.unary(...args);
+        if (isChosen) throw new DriverError('unavailable', `injected after ${operation}`);
+        return answer;
+      };
+    },
+  });
+}
+
+function plan(broken: Channel) {
+  const session: SessionContext = { channel: broken, snapshotter: 'overlayfs', directory, owner: describeOwner() };
+  return { session, request: planSession({}, {}, image, { context: session, uuid: 'test' }) };
+}
+
+async function listCalls(): Promise<string[]> {
+  const counter = { calls: [], failAt: 0, lose: false };
+  const { session, request } = plan(breakCall(channel, counter));
+  const created = await createSession(session, request);
+  const calls = [...counter.calls];
+  await created.destroy();
+  return calls;
+}
+
+describe('a creation that fails', async () => {
+  const calls = await listCalls();
+  const before = await observe({ ...context, stateRoot: directory });
+
+  test('has the stages that are walked here', () => {
+    expect(calls).toEqual([
+      'Leases/Create',
+      'Snapshots/Prepare',
+      'Containers/Create',
+      'Tasks/Create',
+      'Tasks/Start',
+      'Leases/Delete',
+    ]);
+  });
+
+  describe.each([
+    ['before the call', false],
+    ['after the call, its answer lost', true],
+  ])('%s', (_, lose) => {
+    test.each(calls.map((operation, index) => [operation, index + 1] as const))(
+      'at %s leaves nothing',
+      async (operation, failAt) => {
+        const { session, request } = plan(breakCall(channel, { calls: [], failAt, lose }));
+        await expect(createSession(session, request)).rejects.toMatchObject({
+          code: 'unavailable',
+          message: expect.stringMatching(`injected (at|after) ${operation}`),
+          suppressed: [],
+        });
+        const scope = { ...context, stateRoot: directory, ids: [request.record.id] };
+        expect(await settle(scope, before)).toEqual(before);
+      },
+    );
+  });
+
+  test('because it was aborted leaves nothing', async () => {
+    const { session, request } = plan(channel);
+    const abort = new AbortController();
+    const creating = createSession(session, { ...request, signal: abort.signal });
+    setTimeout(() => abort.abort(), 10);
+    await expect(creating).rejects.toMatchObject({ code: 'canceled' });
+    expect(await settle({ ...context, stateRoot: directory }, before)).toEqual(before);
+  });
+
+  test('because its runtime does not exist leaves nothing', async () => {
+    const { session, request } = plan(channel);
+    const record = { ...request.record, runtime: 'io.containerd.absent.v2' };
+    await expect(createSession(session, { ...request, record })).rejects.toMatchObject({ operation: 'Tasks.Create' });
+    expect(await settle({ ...context, stateRoot: directory }, before)).toEqual(before);
+  });
+});

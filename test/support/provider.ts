@@ -1,0 +1,13 @@
+import { afterAll } from 'vitest';
+import { ContainerdProvider } from '../../src/index.js';
+import type { ProviderOptions } from '../../src/provider/options.js';
+import { context } from './context.js';
+
+/** A provider on this file's namespace, with the busybox image imported; disposed after the file's tests. */
+export async function openProvider(options: Partial<ProviderOptions> = {}): Promise<ContainerdProvider> {
+  const { address, namespace, stateRoot, images } = context;
+  const provider = new ContainerdProvider({ image: images.reference, address, namespace, stateRoot, ...options });
+  afterAll(() => provider[Symbol.asyncDispose]());
+  await provider.importImage(images.dockerArchive);
+  return provider;
+}
