@@ -6,16 +6,6 @@ import { packTar, type TarEntry } from '../support/tar.js';
 export const OCI = 'application/vnd.oci.image';
 export const HOST = { os: 'linux', architecture: process.arch === 'x64' ? 'amd64' : process.arch };
 export const NAME = 'registry.test/team/app:1';
-export const EMPTY_STATE = {
-  containers: [],
-  tasks: [],
-  snapshots: [],
-  leases: [],
-  images: [],
-  content: [],
-  ingests: [],
-};
-
 export interface TestBlob {
   data: Buffer;
   descriptor: { mediaType: string; digest: string; size: number; [key: string]: unknown };

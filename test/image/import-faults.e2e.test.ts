@@ -2,15 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { listImages, removeImage } from '../../src/image/image.js';
+import { listImages } from '../../src/image/image.js';
 import { importArchive } from '../../src/image/import.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { observeApi } from '../support/api-state.js';
 import { buildOciLayout } from '../support/busybox.js';
 import { context } from '../support/context.js';
-import { dockerArchive, EMPTY_STATE, stream } from './archives.js';
+import { dockerArchive, stream } from './archives.js';
 import { badDockerArchives, badTars } from './bad-docker-archives.js';
 import { badOciLayouts } from './bad-oci-layouts.js';
+import { EMPTY_STATE, expectNothingStays } from './store.js';
 
 const channel = new Channel(context);
 const directory = mkdtempSync(join(tmpdir(), 'cadre-faults-'));
@@ -43,9 +44,7 @@ test('a file that is not there', async () => {
 });
 
 describe('canceled', () => {
-  afterEach(async () => {
-    for (const { name } of await listImages(channel)) await removeImage(channel, name, { sync: true });
-  });
+  afterEach(() => expectNothingStays(channel));
 
   test('before it begins', async () => {
     const importing = importArchive(channel, stream(dockerArchive()), { signal: AbortSignal.abort() });

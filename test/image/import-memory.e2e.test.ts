@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { createGzip } from 'node:zlib';
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { importArchive } from '../../src/image/import.js';
+import { Channel } from '../../src/rpc/channel.js';
+import { context } from '../support/context.js';
+import { packTar } from '../support/tar.js';
+import { dockerArchive, HOST, NAME, stream } from './archives.js';
+import { expectNothingStays } from './store.js';
+
+const MIB = 1024 * 1024;
+const LAYER_MIB = 200;
+const GROWTH_MIB = 64;
+
+const channel = new Channel(context);
+afterEach(() => expectNothingStays(channel));
+afterAll(() => channel.close());
+
+/** A tar header for an entry whose data follows from elsewhere: the size is written over that of an empty file. */
+function header(path: string, size: number): Buffer {
+  const block = Buffer.from(packTar([{ path, data: '' }]).subarray(0, 512));
+  block.write(`${size.toString(8).padStart(11, '0')}\0`, 124, 'latin1');
+  block.fill(' ', 148, 156);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  return block;
+}
+
+function* layerChunks() {
+  yield header('large', LAYER_MIB * MIB);
+  const chunk = Buffer.alloc(MIB);
+  for (let i = 0; i < LAYER_MIB; i += 1) {
+    chunk.fill(`${i} and so on, `);
+    yield Buffer.from(chunk);
+  }
+  yield Buffer.alloc(1024);
+}
+
+/** The layer first: only what comes after says what it is. */
+function* archiveChunks(diffId: string) {
+  yield header('layer.tar', LAYER_MIB * MIB + 1536);
+  yield* layerChunks();
+  const config = JSON.stringify({ ...HOST, config: {}, rootfs: { type: 'layers', diff_ids: [diffId] } });
+  yield packTar([
+    { path: 'config.json', data: config },
+    {
+      path: 'manifest.json',
+      data: JSON.stringify([{ Config: 'config.json', RepoTags: [NAME], Layers: ['layer.tar'] }]),
+    },
+  ]);
+}
+
+test.each(['plain', 'gzip'])(
+  `a layer of ${LAYER_MIB} MiB, %s, in at most ${GROWTH_MIB} MiB of memory`,
+  async (form) => {
+    const hash = createHash('sha256');
+    for (const chunk of layerChunks()) hash.update(chunk);
+    const diffId = `sha256:${hash.digest('hex')}`;
+    // Code and connections, once, are not what is measured.
+    await importArchive(channel, stream(dockerArchive()));
+
+    const before = process.memoryUsage.rss();
+    let most = before;
+    const timer = setInterval(() => {
+      most = Math.max(most, process.memoryUsage.rss());
+    }, 10);
+    try {
+      const tar = Readable.from(archiveChunks(diffId), { objectMode: false, highWaterMark: MIB });
+      const source = form === 'gzip' ? tar.pipe(createGzip({ level: 1 })) : tar;
+      const [image] = await importArchive(channel, source);
+      expect(image?.diffIds).toEqual([diffId]);
+    } finally {
+      clearInterval(timer);
+    }
+    expect((most - before) / MIB).toBeLessThan(GROWTH_MIB);
+  },
+);
