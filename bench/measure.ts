@@ -1,0 +1,171 @@
+/** The phases of a run. In each round every peer has its turn, in an order that is shuffled anew. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { nameGrowth, type Readings } from './metrics.js';
+import type { PhaseName } from './options.js';
+import type { Peer } from './peer.js';
+import type { Plan } from './plan.js';
+import { createRandom, shuffle } from './stats.js';
+
+interface ColdAnswer {
+  create: number;
+  exec: number;
+  destroy: number;
+  total: number;
+}
+interface WarmAnswer {
+  ms: number[];
+  period: number[];
+}
+interface StreamAnswer {
+  ms: number;
+  cpuMs: number;
+}
+interface HoldAnswer {
+  alive: number;
+  rss: number;
+  heap?: number;
+  fds: number;
+}
+
+const WARM_UP_BYTES = 2 ** 26;
+
+export class Course {
+  readonly #peers: readonly Peer[];
+  readonly #plan: Plan;
+  readonly #readings: Readings;
+  readonly #signal: AbortSignal;
+  readonly #tell: (text: string) => void;
+  readonly #random = createRandom(Date.now());
+  #lastEnd = performance.now();
+
+  constructor(
+    peers: readonly Peer[],
+    plan: Plan,
+    { readings, signal, tell }: { readings: Readings; signal: AbortSignal; tell: (text: string) => void },
+  ) {
+    this.#peers = peers;
+    this.#plan = plan;
+    this.#readings = readings;
+    this.#signal = signal;
+    this.#tell = tell;
+  }
+
+  async run(phase: PhaseName): Promise<void> {
+    const started = Date.now();
+    await this[phase]();
+    this.#tell(`${phase}: ${Math.round((Date.now() - started) / 1000)} s`);
+  }
+
+  async cold(): Promise<void> {
+    const { rounds, gapMs } = this.#plan.cold;
+    await this.#rotate(rounds, gapMs, async (peer, gap) => this.#noteCold(peer, await peer.ask('cold'), gap));
+  }
+
+  async warm(): Promise<void> {
+    const { warmBusy, warmIdle } = this.#plan;
+    await this.#withSessions(async () => {
+      await this.#rotate(warmBusy.rounds, 0, async (peer) => {
+        const { ms, period } = await peer.ask<WarmAnswer>('warm', warmBusy.burst);
+        return () => {
+          // What another peer left to be done falls into the first one.
+          for (const value of ms.slice(1)) this.#readings.add('warm.busy', peer.name, value, 0);
+          for (const value of period.slice(1)) this.#readings.add('warm.period', peer.name, value, 0);
+        };
+      });
+      await this.#rotate(warmIdle.rounds, warmIdle.gapMs, async (peer, gap) => {
+        const { ms } = await peer.ask<WarmAnswer>('warm', 1);
+        return () => this.#readings.add('warm.idle', peer.name, ms[0] as number, gap);
+      });
+    });
+  }
+
+  async stream(): Promise<void> {
+    const { rounds, bytes, gapMs } = this.#plan.stream;
+    await this.#withSessions(async () => {
+      for (const [verb, key] of [
+        ['streamOut', 'out'],
+        ['streamIn', 'in'],
+      ] as const) {
+        for (const peer of this.#peers) await peer.ask(verb, WARM_UP_BYTES);
+        const measure = async (peer: Peer, gap: number) => {
+          const { ms, cpuMs } = await peer.ask<StreamAnswer>(verb, bytes);
+          return () => {
+            this.#readings.add(`${key}.rate`, peer.name, bytes / 1e6 / (ms / 1000), gap);
+            this.#readings.add(`${key}.cpu`, peer.name, (cpuMs / 1000) * (2 ** 30 / bytes), gap);
+          };
+        };
+        await this.#rotate(rounds, gapMs, measure, { warmUp: false });
+      }
+    });
+  }
+
+  async rate(): Promise<void> {
+    const { rounds, gapMs, sessions } = this.#plan.rate;
+    for (const [width, count] of Object.entries(sessions)) {
+      const measure = async (peer: Peer, gap: number) => {
+        const { ms } = await peer.ask<{ ms: number }>('rate', Number(width), count);
+        return () => this.#readings.add(`rate.${width}`, peer.name, count / (ms / 1000), gap);
+      };
+      for (const peer of this.#peers) await peer.ask('rate', Number(width), Number(width));
+      await this.#rotate(rounds, gapMs, measure, { warmUp: false });
+    }
+  }
+
+  /**
+   * Ours and the Go client hold sessions in turn. While ours do, cold sessions of both are timed, so that both meet
+   * the same crowded host.
+   */
+  async hold(): Promise<void> {
+    const { alive, coldRounds, gapMs } = this.#plan.hold;
+    const holders = this.#peers.filter(({ name }) => name === 'ours' || name === 'go');
+    for (const holder of holders) {
+      // A process that has done it once has its code compiled and its pools filled.
+      await holder.ask('rate', 4, 24);
+      for (const count of alive) {
+        this.#signal.throwIfAborted();
+        const state = await holder.ask<HoldAnswer>('hold', count);
+        this.#readings.holds.push({ peer: holder.name, ...state });
+        if (holder !== holders[0]) continue;
+        const measure = async (peer: Peer, gap: number) => {
+          const { total } = await peer.ask<ColdAnswer>('cold');
+          return () => this.#readings.add(nameGrowth(count), peer.name, total, gap);
+        };
+        await this.#rotate(coldRounds, gapMs, measure, { peers: holders });
+      }
+      await holder.ask('hold', 0);
+    }
+  }
+
+  #noteCold(peer: Peer, { create, exec, destroy, total }: ColdAnswer, gap: number): () => void {
+    const values = { total, first: create + exec, create, exec, destroy };
+    return () => {
+      for (const [part, value] of Object.entries(values)) this.#readings.add(`cold.${part}`, peer.name, value, gap);
+    };
+  }
+
+  /** `measure` returns what notes the sample: it is called for all but the first round, which only warms up. */
+  async #rotate(
+    rounds: number,
+    gapMs: number,
+    measure: (peer: Peer, gap: number) => Promise<() => void>,
+    { warmUp = true, peers = this.#peers }: { warmUp?: boolean; peers?: readonly Peer[] } = {},
+  ): Promise<void> {
+    for (let round = warmUp ? -1 : 0; round < rounds; round++) {
+      for (const peer of shuffle(peers, this.#random)) {
+        this.#signal.throwIfAborted();
+        const rest = this.#lastEnd + gapMs - performance.now();
+        if (rest > 0) await sleep(rest);
+        const gap = performance.now() - this.#lastEnd;
+        const note = await measure(peer, gap);
+        this.#lastEnd = performance.now();
+        if (round >= 0) note();
+      }
+    }
+  }
+
+  async #withSessions(use: () => Promise<void>): Promise<void> {
+    for (const peer of this.#peers) await peer.ask('open');
+    await use();
+    for (const peer of this.#peers) await peer.ask('close');
+  }
+}

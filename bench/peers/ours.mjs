@@ -1,0 +1,36 @@
+// This library, imported as its users import it: from dist, by the package's own name.
+import { once } from 'node:events';
+import { ContainerdProvider } from '@cadre-dev/runtime-provider-containerd';
+import { serve } from './serve.mjs';
+
+const { address, namespace, image, scratch, policy } = JSON.parse(process.argv[2] ?? '{}');
+const provider = new ContainerdProvider({ image, address, namespace, stateRoot: scratch });
+
+await serve({
+  async create() {
+    const session = await provider.createSession(policy);
+    return {
+      id: session.sessionId,
+      exec: ([command, ...args], streams) => runCommand(session, command, args, streams),
+      destroy: () => session.destroy(),
+    };
+  },
+});
+await provider[Symbol.asyncDispose]?.();
+process.exit();
+
+async function runCommand(session, command, args, { input, onStdout } = {}) {
+  if (!input && !onStdout) return session.exec(command, args);
+  const execution = await session.spawn(command, args, input ? { stdin: 'pipe' } : {});
+  // Taken as the stream that it is: counted and dropped, never kept.
+  if (onStdout) execution.stdout.on('data', (chunk) => onStdout(chunk.length));
+  if (input) {
+    const result = execution.result();
+    for await (const chunk of input) {
+      if (!execution.stdin.write(chunk)) await once(execution.stdin, 'drain');
+    }
+    execution.stdin.end();
+    return result;
+  }
+  return execution.result();
+}

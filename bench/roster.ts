@@ -1,0 +1,99 @@
+/** Starts the peers that were asked for. One that cannot run is named with the reason, and the others carry on. */
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildGoPeer, buildLibrary, installPackages } from './build.js';
+import { startDockerd } from './dockerd.js';
+import { type Ground, POLICY } from './ground.js';
+import { readVersion } from './machine.js';
+import type { PeerName } from './options.js';
+import { Peer, type PeerCommand } from './peer.js';
+import { writeTemplate } from './template.js';
+
+export interface Roster {
+  readonly peers: readonly Peer[];
+  readonly skipped: readonly { readonly name: PeerName; readonly reason: string }[];
+  /** Whose spec it is that all share. */
+  readonly spec: string;
+}
+
+type Defer = (undo: () => unknown) => void;
+
+const script = (name: string) => fileURLToPath(new URL(`./peers/${name}.mjs`, import.meta.url));
+
+export async function callRoster(names: readonly PeerName[], ground: Ground, defer: Defer): Promise<Roster> {
+  const skipped: { name: PeerName; reason: string }[] = [];
+  const peers: Peer[] = [];
+  const attempt = async (name: PeerName, prepare: () => PeerCommand | Promise<PeerCommand>) => {
+    try {
+      const peer = await Peer.start(await prepare());
+      defer(() => peer.stop());
+      return peer;
+    } catch (error) {
+      skipped.push({ name, reason: (error as Error).message });
+      return undefined;
+    }
+  };
+  // First, asked for or not: its spec is everybody's.
+  const ours = await attempt('ours', () => describeOurs(ground));
+  const spec = await writeTemplate(ground, ours);
+  const describe: Record<PeerName, () => PeerCommand | Promise<PeerCommand>> = {
+    ours: () => describeOurs(ground),
+    go: () => describeGo(ground, 'go', 'client'),
+    ctr: () => describeGo(ground, 'ctr', 'ctr'),
+    runc: () => describeGo(ground, 'runc', 'runc'),
+    docker: () => describeDocker(ground, defer),
+  };
+  for (const name of names) {
+    const peer = name === 'ours' ? ours : await attempt(name, describe[name]);
+    if (peer) peers.push(peer);
+  }
+  return { peers, skipped, spec };
+}
+
+function describeOurs(ground: Ground): PeerCommand {
+  buildLibrary();
+  const scratch = ground.scratch('ours');
+  const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY });
+  // What a live session costs is asked after a full collection.
+  const command = [process.execPath, '--expose-gc', script('ours'), settings];
+  return { name: 'ours', version: `dist on node ${process.version}`, command, log: nameLog(scratch) };
+}
+
+function describeGo(ground: Ground, name: PeerName, mode: string): PeerCommand {
+  const scratch = ground.scratch(name);
+  const command = [buildGoPeer(), mode, JSON.stringify({ ...pickSettings(ground), scratch })];
+  return { name, version: describeVersion(name), command, log: nameLog(scratch) };
+}
+
+async function describeDocker(ground: Ground, defer: Defer): Promise<PeerCommand> {
+  installPackages('docker.io');
+  const { socket, stop } = await startDockerd(ground);
+  defer(stop);
+  const scratch = ground.scratch('docker');
+  const settings = JSON.stringify({ ...pickSettings(ground), socket });
+  const command = [process.execPath, script('docker'), settings];
+  return {
+    name: 'docker',
+    version: `dockerd ${readVersion('dockerd', ['--version'])}`,
+    command,
+    log: nameLog(scratch),
+  };
+}
+
+function describeVersion(name: PeerName): string {
+  if (name === 'runc') return `runc ${readVersion('runc', ['--version'])}`;
+  if (name === 'ctr') return `ctr ${readVersion('ctr', ['--version'])}`;
+  const library = ['--show', 'golang-github-containerd-containerd-dev'];
+  return `containerd client ${readVersion('dpkg-query', library)}, go ${readVersion('go', ['version'])}`;
+}
+
+const pickSettings = ({ address, namespace, image, archive, rootfs, template }: Ground) => ({
+  address,
+  namespace,
+  image,
+  archive,
+  rootfs,
+  template,
+});
+
+const nameLog = (scratch: string) => join(scratch, 'peer.log');
