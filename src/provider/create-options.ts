@@ -5,10 +5,16 @@ import type { IsolationPolicy } from '../policy/types.js';
 export interface SessionOptions {
   /** Reference of the image to start from. Defaults to the provider's. */
   image?: string;
+  /** Defaults to the provider's. */
+  runtime?: string;
   /** Unique on this containerd: a second session of the name is refused. */
   name?: string;
   /** The session's own command, under a reaping init; it stops with it. Without one it lives until it is destroyed. */
   command?: readonly string[];
+  /** Gives the command a terminal. Defaults to false. */
+  tty?: boolean;
+  /** Lets the command read from whoever attaches; it reads end of input otherwise. Defaults to false. */
+  stdin?: boolean;
   /** Added to the environment of the image, for every exec. */
   env?: Record<string, string>;
   /** Free labels, to list and to find sessions by. */
@@ -31,6 +37,7 @@ const METADATA_BYTES = 4000;
 
 const rules: Record<keyof SessionOptions, [accepts: (value: unknown) => boolean, expected: string]> = {
   image: [isText, 'an image reference'],
+  runtime: [isText, 'the name of a runtime'],
   name: [
     (value) => isText(value) && namePattern.test(value as string),
     'at most 61 letters and digits, with single . _ - between them',
@@ -39,6 +46,8 @@ const rules: Record<keyof SessionOptions, [accepts: (value: unknown) => boolean,
     (value) => Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string'),
     'an array of texts that is not empty',
   ],
+  tty: [(value) => typeof value === 'boolean', 'true or false'],
+  stdin: [(value) => typeof value === 'boolean', 'true or false'],
   env: [
     (value) => isRecord(value) && Object.values(value).every((item) => typeof item === 'string'),
     'an object of texts',

@@ -1,11 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { DriverError } from '../core/error.js';
+import { CapabilityMismatchError } from '../core/error.js';
 import type { Image } from '../image/image.js';
+import { findMismatches } from '../policy/capabilities.js';
+import { parsePolicy } from '../policy/parse.js';
+import type { ResolvedPolicy } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
-import { readHostFacts } from '../session/host.js';
 import { ID_PREFIX } from '../session/record.js';
-import { buildSpec } from '../spec/build.js';
+import { buildSpec, checkSpecInput } from '../spec/build.js';
+import type { HostFacts } from '../spec/host.js';
 import type { SessionOptions } from './create-options.js';
 
 /** A name's id is the same on one containerd and differs between two: they share runc's state on a host. */
@@ -14,40 +17,57 @@ function nameSession(name: string | undefined, uuid: string): string {
   return `${ID_PREFIX}${name}-${createHash('sha256').update(`${uuid}\0${name}`).digest('hex').slice(0, 8)}`;
 }
 
-/** Everything that the creation of a session needs to know, decided before anything is created. */
-export function planSession(
+/** The one shim so far. Another name is refused, never replaced by this one. */
+const RUNC = 'io.containerd.runc.v2';
+const runtimes = ['runc', RUNC];
+
+/** What was asked, checked without looking at any image: parsed, and refused by name where it cannot be honoured. */
+export function checkRequest(
   policy: object,
   session: SessionOptions,
+  runtime: string,
+  host: HostFacts,
+): ResolvedPolicy {
+  const resolved = parsePolicy(policy);
+  checkSpecInput({ command: session.command, env: session.env ?? {} });
+  const faults = findMismatches(resolved, host);
+  if (!runtimes.includes(runtime)) {
+    faults.push({ path: 'runtime', value: runtime, expected: `one of ${runtimes.join(', ')}` });
+  }
+  if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
+  return resolved;
+}
+
+/** Everything that the creation of a session needs to know, decided before anything is created. */
+export function planSession(
+  policy: ResolvedPolicy,
+  session: SessionOptions,
   image: Image,
-  { context, uuid }: { context: SessionContext; uuid: string },
+  { context, uuid, host }: { context: SessionContext; uuid: string; host: HostFacts },
 ): CreateRequest {
-  const host = readHostFacts();
-  if (host.initPath === undefined) throw new DriverError('failed-precondition', 'no init');
   const id = nameSession(session.name, uuid);
-  const { name, command, env = {}, metadata = {}, ttlMs, signal } = session;
-  const spec = buildSpec({
-    id,
-    initPath: host.initPath,
-    cgroupsPath: `/${context.channel.namespace}/${id}`,
-    command,
-    env,
-  });
+  const { name, command, tty = false, stdin = false, env = {}, metadata = {}, ttlMs, signal } = session;
+  const { timeoutMs } = policy.resources;
+  const cgroupsPath = `/${context.channel.namespace}/${id}`;
   const createdAt = new Date();
   return {
     image,
-    spec,
+    user: policy.user ?? (image.config.User || '0'),
+    buildSpec: (user) =>
+      buildSpec({ policy, image: image.config, host, hostname: name ?? id, cgroupsPath, user, command, tty, env }),
     signal,
     record: {
       id,
       ...(name === undefined ? {} : { name }),
       owner: context.owner,
       image: image.name,
-      runtime: 'io.containerd.runc.v2',
+      runtime: RUNC,
       snapshotter: context.snapshotter,
       createdAt,
       ...(ttlMs === undefined ? {} : { expiresAt: new Date(createdAt.getTime() + ttlMs) }),
       metadata,
-      hasCommand: command !== undefined,
+      ...(command === undefined ? {} : { command: { terminal: tty, stdin } }),
+      ...(timeoutMs === undefined ? {} : { execTimeoutMs: timeoutMs }),
     },
   };
 }

@@ -9,6 +9,7 @@ import { nameStateDirectory, type SessionContext } from '../session/context.js';
 import { createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
 import { listRecords } from '../session/find.js';
+import { readHostFacts } from '../session/host.js';
 import { readInfo, type SessionInfo } from '../session/info.js';
 import { describeOwner } from '../session/owner.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
@@ -16,7 +17,7 @@ import type { Session } from '../session/session.js';
 import { type CreateOptions, splitOptions } from './create-options.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import { planSession } from './plan.js';
+import { checkRequest, planSession } from './plan.js';
 
 export interface Capabilities {
   mounts: boolean;
@@ -70,9 +71,11 @@ export class ContainerdProvider implements AsyncDisposable {
    */
   async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
     const { session: asked, policy: rest } = splitOptions(policy);
+    const host = readHostFacts();
+    const resolved = checkRequest(rest, asked, asked.runtime ?? this.#options.runtime, host);
     const { context, uuid } = await this.#connect();
     const image = await getImage(context.channel, asked.image ?? this.#options.image, { signal: asked.signal });
-    const session = await createSession(context, planSession(rest, asked, image, { context, uuid }));
+    const session = await createSession(context, planSession(resolved, asked, image, { context, uuid, host }));
     this.#sessions.add(session);
     return session;
   }

@@ -8,13 +8,16 @@ import type { Any } from '../generated/google/protobuf/any.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
 import { packJson } from '../rpc/any.js';
-import type { OciSpec } from '../spec/types.js';
+import type { OciSpec, OciUser } from '../spec/types.js';
+import { resolveUser } from '../spec/user.js';
 import { FifoPool } from '../stdio/fifo.js';
 import type { SessionContext } from './context.js';
+import { prepareIo } from './main-io.js';
 import { buildExtension, buildLabels, EXTENSION, LABEL, type SessionRecord } from './record.js';
 import { Session } from './session.js';
-import { createTask, noIo, startTask } from './task.js';
+import { createTask, startTask } from './task.js';
 import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
+import { readUserFiles } from './user-files.js';
 
 const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 /** How long the daemon's garbage collector keeps its hands off what a crashed creation left, in ms. */
@@ -23,7 +26,9 @@ const LEASE_MS = 3_600_000;
 export interface CreateRequest {
   record: SessionRecord;
   image: Image;
-  spec: OciSpec;
+  /** `name`, `uid`, `uid:gid` or `name:group`, as the image's files have it. */
+  user: string;
+  buildSpec: (user: OciUser) => OciSpec;
   /** Options of the runtime; they must be those of its shim. */
   runtimeOptions?: Any;
   signal?: AbortSignal | undefined;
@@ -41,7 +46,7 @@ export async function createSession(context: SessionContext, request: CreateRequ
 }
 
 async function conduct(context: SessionContext, request: CreateRequest, undo: Cleanup): Promise<Session> {
-  const { record, image, spec, runtimeOptions, signal } = request;
+  const { record, image, user, buildSpec, runtimeOptions, signal } = request;
   const { channel, snapshotter } = context;
   const { id } = record;
   const leased = channel.withLease(id);
@@ -74,6 +79,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   );
 
   checkAborted(signal);
+  const spec = buildSpec(resolveUser(user, await readUserFiles(rootfs)));
   await undo.acquire(
     'container',
     () =>
@@ -98,7 +104,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   checkAborted(signal);
   const initPid = await undo.acquire(
     'task',
-    () => createTask(channel, id, rootfs, noIo),
+    async () => createTask(channel, id, rootfs, await prepareIo(directory, record)),
     () => removeTask(channel, id),
   );
 

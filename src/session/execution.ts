@@ -41,6 +41,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   #result: Promise<ExecResult> | undefined;
   #kill: Promise<KillReport> | undefined;
   readonly #taken = new Set<Readable>();
+  readonly #detached = new AbortController();
   #timedOut = false;
   #isCanceled = false;
 
@@ -120,8 +121,20 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     return this.#process.resize(cols, rows);
   }
 
+  /**
+   * Leaves the command running without us, its deadline with it; `session.executions.connect(execId)` takes it up
+   * again. Until then it waits when it has written more than a pipe holds. This object is of no use afterwards.
+   */
+  async detach(): Promise<void> {
+    this.#detached.abort(new DriverError('canceled', `exec ${this.execId} is detached`, { operation: 'exec' }));
+    this.#result = Promise.reject(this.#detached.signal.reason);
+    this.#result.catch(() => undefined);
+    this.#process.detach();
+  }
+
   /** Kills the command if it still runs, and frees it. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#detached.signal.aborted) return;
     if (this.#result === undefined) await this.kill();
     await this.result();
   }
@@ -147,29 +160,27 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   /** Waits for the exit and meanwhile keeps the deadline and the abort signal. */
   async #watch(): Promise<ExitStatus> {
     const { timeoutMs, signal, killSignal } = this.#options;
-    let fail: (reason: unknown) => void;
-    const killFailed = new Promise<never>((_, reject) => {
-      fail = reject;
-    });
+    const { promise: failed, reject: fail } = createDeferred<never>();
     const end = () => {
-      this.kill(killSignal).catch((error: unknown) => fail(error));
+      this.kill(killSignal).catch(fail);
     };
-    const timer =
-      timeoutMs &&
-      setTimeout(() => {
-        this.#timedOut = true;
-        end();
-      }, timeoutMs);
+    const timeOut = () => {
+      this.#timedOut = true;
+      end();
+    };
     const abort = () => {
       this.#isCanceled = true;
       end();
     };
+    const timer = timeoutMs === undefined ? undefined : setTimeout(timeOut, timeoutMs);
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
+    const detached = this.#detached.signal;
+    detached.addEventListener('abort', () => fail(detached.reason), { once: true });
     try {
-      return await Promise.race([this.#process.exited, killFailed]);
+      return await Promise.race([this.#process.exited, failed]);
     } finally {
-      if (timer) clearTimeout(timer);
+      clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
     }
   }
@@ -222,6 +233,15 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     await Promise.all(open.map((stream) => once(stream.resume(), 'close')));
     await this.#process.release();
   }
+}
+
+function createDeferred<T>(): { promise: Promise<T>; reject: (reason: unknown) => void } {
+  let reject: (reason: unknown) => void = () => undefined;
+  const promise = new Promise<T>((_, give) => {
+    reject = give;
+  });
+  promise.catch(() => undefined);
+  return { promise, reject };
 }
 
 /** The process ended, but when it did nobody could tell how: never a made-up exit code. */

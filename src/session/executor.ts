@@ -23,6 +23,8 @@ export interface ExecProcess {
   /** Signals this process alone. A process that has already ended is no error. */
   signal(signal: number): Promise<void>;
   resize(cols: number, rows: number): Promise<void>;
+  /** Lets go of the streams; the process and its exec stay, for `connect`. */
+  detach(): void;
   /** Frees everything that the exec holds, in the runtime and here. What the streams still held is lost. */
   release(): Promise<void>;
 }
@@ -42,4 +44,15 @@ export interface ExecRequest {
 export interface Executor {
   /** Resolves when the process runs. Rejects with nothing left behind. */
   start(request: ExecRequest): Promise<ExecProcess>;
+  /** Takes up a process that was started before, by any process. Rejects with `not-found`. */
+  connect(execId: string): Promise<ExecProcess>;
+  list(): Promise<RunningExec[]>;
+}
+
+/** An exec whose process is there. */
+export interface RunningExec {
+  execId: string;
+  command: string[];
+  /** On the host. */
+  pid: number;
 }

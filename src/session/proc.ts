@@ -19,6 +19,11 @@ export function readStat(pid: number): ProcessStat | undefined {
   return { pid, state: fields[0] as string, parent: Number(fields[1]), startTime: Number(fields[19]) };
 }
 
+/** Program and arguments, as the process shows them; empty when it is gone. */
+export function readCommand(pid: number): string[] {
+  return readOptional(`/proc/${pid}/cmdline`)?.split('\0').slice(0, -1) ?? [];
+}
+
 /** True when the process was started with `NAME=value` in its environment; a process may wipe that. */
 export function hasEnv(pid: number, entry: string): boolean {
   return readOptional(`/proc/${pid}/environ`)?.split('\0').includes(entry) ?? false;

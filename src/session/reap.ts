@@ -10,8 +10,8 @@ import { isOwnerAlive } from './owner.js';
 import { ID_PREFIX, LABEL, type SessionRecord } from './record.js';
 import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
 
-/** A shim that is younger may still be starting. */
-const SHIM_AGE_MS = 10_000;
+/** What containerd does not know of may still be starting while it is younger. */
+const MIN_AGE_MS = 10_000;
 
 /** What a reaper removed, by id (shims by pid), and what it could not remove. */
 export interface ReapReport {
@@ -25,12 +25,20 @@ export interface ReapReport {
   failures: { what: string; error: unknown }[];
 }
 
+export interface ReapOptions {
+  now?: Date;
+  minAgeMs?: number;
+}
+
 /**
  * Removes what no one answers for any more: sessions past their expiry, sessions without one whose owner has ended,
  * half-created ones, and what containerd itself does not know of. Nothing else is touched; any process may run it, and
  * several at once.
  */
-export async function reapLeftovers(context: SessionContext, now = new Date()): Promise<ReapReport> {
+export async function reapLeftovers(
+  context: SessionContext,
+  { now = new Date(), minAgeMs = MIN_AGE_MS }: ReapOptions = {},
+): Promise<ReapReport> {
   const { channel, snapshotter } = context;
   const report: ReapReport = {
     sessions: [],
@@ -51,7 +59,7 @@ export async function reapLeftovers(context: SessionContext, now = new Date()): 
 
   // The order closes the race with a creation, which makes its lease first and drops it when the container is there:
   // whatever is seen here and in neither of the later two lists was left.
-  const shims = findLeakedShims(channel.address, channel.namespace, SHIM_AGE_MS);
+  const shims = findLeakedShims(channel.address, channel.namespace, minAgeMs);
   const cgroups = findCgroups(channel.namespace);
   const directories = await listDirectory(context.directory);
   const snapshots = await listSnapshots(context);

@@ -19,6 +19,13 @@ export const LABEL = {
 export const EXTENSION = 'cadre.dev/session';
 const EXTENSION_TYPE = 'cadre.dev/session/v1';
 
+/** How the session's own command is connected. */
+export interface CommandIo {
+  terminal: boolean;
+  /** It reads from whoever attaches; without it, it reads end of input. */
+  stdin: boolean;
+}
+
 /** What a session is, as containerd keeps it. There is no other place that could disagree. */
 export interface SessionRecord {
   id: string;
@@ -33,8 +40,8 @@ export interface SessionRecord {
   /** When any process's reaper may remove it; without it the session ends with its owner. */
   expiresAt?: Date;
   metadata: Record<string, string>;
-  /** It runs a command of its own; without one it only keeps itself alive for execs. */
-  hasCommand: boolean;
+  /** The session's own command, if it has one; without it it only keeps itself alive for execs. */
+  command?: CommandIo;
   /** Deadline of every exec that names none, in ms. */
   execTimeoutMs?: number;
 }

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
 import { DriverError } from '../core/error.js';
 import { buildExecProcess } from '../spec/process.js';
-import type { OciSpec } from '../spec/types.js';
-import { type ExecOptions, resolveExecOptions } from './exec-options.js';
+import type { OciSpec, OciUser } from '../spec/types.js';
+import { type ExecOptions, type ResolvedExecOptions, resolveExecOptions } from './exec-options.js';
 import { Execution, type ExecutionHost } from './execution.js';
-import type { ExecProcess, Executor } from './executor.js';
+import type { ExecProcess, Executor, RunningExec } from './executor.js';
 import { pipeInput } from './input.js';
 import { type KillReport, killTree } from './kill-tree.js';
 import { type ProcessStat, readStat } from './proc.js';
@@ -26,6 +26,7 @@ export interface RunningExecsParts {
   /** The session's own command runs beside every exec, and its orphans look like theirs. */
   hasCommand: boolean;
   init: () => Init;
+  resolveUser: (user: string) => Promise<OciUser>;
   assertAlive: () => void;
   /** Deadline of an exec that names none, in ms. */
   timeoutMs: number | undefined;
@@ -47,14 +48,36 @@ export class RunningExecs {
     const resolved = resolveExecOptions(options, timeoutMs);
     const { env = {}, cwd, user, signal, tty, input, stdin } = resolved;
     const execId = `exec-${randomBytes(6).toString('hex')}`;
-    const process = buildExecProcess(spec, { command, args, env: { ...env, [MARK]: execId }, cwd, user, tty });
+    const process = buildExecProcess(spec, {
+      command,
+      args,
+      env: { ...env, [MARK]: execId },
+      cwd,
+      user: user === undefined ? undefined : await this.#parts.resolveUser(user),
+      tty,
+    });
     if (signal?.aborted) throw new DriverError('canceled', `exec of ${command} was aborted`, { cause: signal.reason });
     assertAlive();
     const started = await executor.start({ execId, process, stdin: stdin === 'pipe' || input !== undefined, signal });
-    this.#note(started);
-    const execution = new Execution(started, this.#host, resolved);
+    const execution = this.#watch(started, resolved);
     if (input !== undefined && started.stdin !== null) pipeInput(input, started.stdin);
     return execution;
+  }
+
+  /** Takes up an exec that was detached, or that another process started. */
+  async connect(execId: string): Promise<Execution> {
+    this.#parts.assertAlive();
+    return this.#watch(await this.#parts.executor.connect(execId), resolveExecOptions({}, undefined));
+  }
+
+  list(): Promise<RunningExec[]> {
+    this.#parts.assertAlive();
+    return this.#parts.executor.list();
+  }
+
+  #watch(process: ExecProcess, options: ResolvedExecOptions): Execution {
+    this.#note(process);
+    return new Execution(process, this.#host, options);
   }
 
   /** Resolves when no exec of the session holds anything here. */

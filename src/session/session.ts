@@ -1,20 +1,27 @@
+import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
-import type { OciSpec } from '../spec/types.js';
+import type { OciSpec, OciUser } from '../spec/types.js';
+import { resolveUser, type UserFiles } from '../spec/user.js';
 import type { FifoPool } from '../stdio/fifo.js';
+import type { OutputChunk } from '../stdio/merge.js';
+import { type AttachOptions, attachSession } from './attach.js';
 import { findCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
 import type { Execution } from './execution.js';
+import type { RunningExec } from './executor.js';
 import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
+import { type LogOptions, readLogs } from './logs.js';
+import { prepareIo } from './main-io.js';
 import type { SessionRecord } from './record.js';
 import { RunningExecs } from './running-execs.js';
+import { readStats, type SessionStats, type WatchStatsOptions, watchStats } from './stats.js';
 import {
   createTask,
   type Init,
   killSession,
-  noIo,
   pauseTask,
   readMounts,
   readTask,
@@ -25,6 +32,7 @@ import {
 } from './task.js';
 import { TaskExecutor } from './task-executor.js';
 import { removeTask } from './teardown.js';
+import { readUserFiles } from './user-files.js';
 
 export interface SessionParts {
   context: SessionContext;
@@ -45,6 +53,7 @@ export class Session implements AsyncDisposable {
   readonly #record: SessionRecord;
   readonly #undo: Cleanup;
   readonly #execs: RunningExecs;
+  #userFiles: Promise<UserFiles> | undefined;
   #init: Init;
   #destroyed = false;
 
@@ -58,8 +67,9 @@ export class Session implements AsyncDisposable {
     this.#execs = new RunningExecs({
       executor: new TaskExecutor(context.channel, record.id, fifos),
       spec,
-      hasCommand: record.hasCommand,
+      hasCommand: record.command !== undefined,
       init: () => this.#init,
+      resolveUser: (user) => this.#resolveUser(user),
       assertAlive: () => this.#assertAlive(),
       timeoutMs: record.execTimeoutMs,
     });
@@ -80,9 +90,45 @@ export class Session implements AsyncDisposable {
     return this.#execs.spawn(command, args, options);
   }
 
+  /** Commands that run in the session, whoever started them. */
+  readonly executions = {
+    list: (): Promise<RunningExec[]> => this.#execs.list(),
+    /** Takes up a command that was detached, or that a process which is gone had started. */
+    connect: (execId: string): Promise<Execution> => this.#execs.connect(execId),
+  };
+
   async info(): Promise<SessionInfo> {
     this.#assertAlive();
     return readInfo(this.#context.channel, this.#record);
+  }
+
+  /** What the session uses, measured over a tenth of a second. */
+  async stats(): Promise<SessionStats> {
+    this.#assertAlive();
+    return readStats(this.#context.channel, this.sessionId, this.#init);
+  }
+
+  /** What the session uses, again and again, until the signal is aborted or the loop is left. */
+  watchStats(options: WatchStatsOptions): AsyncGenerator<SessionStats, void, undefined> {
+    this.#assertAlive();
+    return watchStats(this.#context.channel, this.sessionId, () => this.#init, options);
+  }
+
+  /** What the session's own command wrote, also before this process was there. Empty for a session without one. */
+  async *logs(options: LogOptions = {}): AsyncGenerator<OutputChunk, void, undefined> {
+    this.#assertAlive();
+    if (this.#record.command === undefined) return;
+    const hasEnded = async () => (await readTask(this.#context.channel, this.sessionId)).state === 'stopped';
+    yield* readLogs(this.#directory, options, hasEnded);
+  }
+
+  /**
+   * Connects to the session's own command until it ends; resolves with its exit code. An abort of the signal only
+   * takes the connection away. Fails with `failed-precondition` when the session has no command.
+   */
+  async attach(options: AttachOptions): Promise<{ exitCode: number }> {
+    this.#assertAlive();
+    return attachSession(this.#context.channel, this.#record, this.#directory, options);
   }
 
   /** Stops every process of the session where it is, until `resume`. */
@@ -102,7 +148,7 @@ export class Session implements AsyncDisposable {
     await stopTask(
       this.#context.channel,
       this.sessionId,
-      { init: this.#init, hasCommand: this.#record.hasCommand },
+      { init: this.#init, hasCommand: this.#record.command !== undefined },
       options,
     );
   }
@@ -117,7 +163,12 @@ export class Session implements AsyncDisposable {
       throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
     }
     await removeTask(channel, id);
-    const pid = await createTask(channel, id, await readMounts(channel, snapshotter, id), noIo);
+    const pid = await createTask(
+      channel,
+      id,
+      await readMounts(channel, snapshotter, id),
+      await prepareIo(this.#directory, this.#record),
+    );
     await startTask(channel, id);
     this.#init = { pid, cgroup: findCgroup(pid) };
   }
@@ -150,6 +201,16 @@ export class Session implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
+  }
+
+  async #resolveUser(user: string): Promise<OciUser> {
+    const { id, snapshotter } = this.#record;
+    this.#userFiles ??= readMounts(this.#context.channel, snapshotter, id).then(readUserFiles);
+    return resolveUser(user, await this.#userFiles);
+  }
+
+  get #directory(): string {
+    return join(this.#context.directory, this.sessionId);
   }
 
   #assertAlive(): void {

@@ -1,13 +1,13 @@
-import { Readable, type Writable } from 'node:stream';
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
-import { packJson } from '../rpc/any.js';
+import { ProcessDetails } from '../generated/github.com/containerd/containerd/api/types/runc/options/oci.js';
+import { packJson, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import type { FifoPool } from '../stdio/fifo.js';
-import { FifoReader } from '../stdio/reader.js';
-import { openWriter } from '../stdio/writer.js';
-import type { ExecProcess, ExecRequest, Executor, ExitStatus } from './executor.js';
+import { type ExecStreams, openStreams } from '../stdio/streams.js';
+import type { ExecProcess, ExecRequest, Executor, ExitStatus, RunningExec } from './executor.js';
+import { readCommand } from './proc.js';
 import { deleteExec } from './teardown.js';
 
 const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process';
@@ -27,105 +27,105 @@ export class TaskExecutor implements Executor {
     this.#fifos = fifos;
   }
 
-  async start({ execId, process, stdin, signal }: ExecRequest): Promise<ExecProcess> {
+  async start(request: ExecRequest): Promise<ExecProcess> {
     const undo = new Cleanup();
     try {
-      return await this.#start(undo, execId, process, stdin, signal);
+      return await this.#start(undo, request);
     } catch (error) {
       const failure = await undo.run();
-      throw addSuppressed(
-        describeStartFailure(error, process.args[0] ?? ''),
-        failure === undefined ? [] : [failure.error],
-      );
+      const command = request.process.args[0] ?? '';
+      throw addSuppressed(describeStartFailure(error, command), failure === undefined ? [] : [failure.error]);
     }
   }
 
-  async #start(
-    undo: Cleanup,
-    execId: string,
-    process: ExecRequest['process'],
-    wantsStdin: boolean,
-    signal: AbortSignal | undefined,
-  ): Promise<ExecProcess> {
+  async #start(undo: Cleanup, { execId, process, stdin, signal }: ExecRequest): Promise<ExecProcess> {
     const target = { containerId: this.#containerId, execId };
-    const [outPath, errPath, inPath] = await this.#fifos.take(wantsStdin ? 3 : 2);
-    const paths = [outPath, errPath, inPath].filter((path) => path !== undefined);
+    const terminal = process.terminal ?? false;
+    const paths = await this.#fifos.take(execId, { stderr: !terminal, stdin });
     undo.defer('fifos', () => this.#fifos.discard(paths));
-
     // Readers first: without one the shim blocks in Start, and with it every session of a shared shim.
-    const stdout = new FifoReader(outPath as string);
-    undo.defer('stdout', () => stdout.destroy());
-    const stderr = process.terminal ? Readable.from([]) : new FifoReader(errPath as string);
-    undo.defer('stderr', () => stderr.destroy());
-    const writer = inPath === undefined ? null : openWriter(inPath);
-    undo.defer('stdin', () => writer?.destroy());
+    const streams = openStreams(paths);
+    undo.defer('streams', () => streams.destroy());
 
+    const { stdout, stderr = '', stdin: input = '' } = paths;
+    const spec = packJson(PROCESS_TYPE, process);
     await undo.acquire(
       'exec',
       () =>
-        this.#channel.unary(
-          TasksService.exec,
-          {
-            ...target,
-            stdin: inPath ?? '',
-            stdout: outPath as string,
-            stderr: process.terminal ? '' : (errPath as string),
-            terminal: process.terminal ?? false,
-            spec: packJson(PROCESS_TYPE, process),
-          },
-          { signal },
-        ),
+        this.#channel.unary(TasksService.exec, { ...target, stdin: input, stdout, stderr, terminal, spec }, { signal }),
       () => deleteExec(this.#channel, target),
     );
-    const exited = this.#channel.unary(TasksService.wait, target, { deadlineMs: null, retryMs: WAIT_RETRY_MS }).then(
-      ({ exitStatus, exitedAt }): ExitStatus => ({
+    const exited = this.#wait(execId);
+    const { pid } = await this.#channel.unary(TasksService.start, target, { deadlineMs: 60_000 });
+    return this.#describe(execId, pid, streams, exited);
+  }
+
+  async connect(execId: string): Promise<ExecProcess> {
+    const { process } = await this.#channel.unary(TasksService.get, { containerId: this.#containerId, execId });
+    if (process === undefined) throw new DriverError('not-found', `no exec ${execId} in session ${this.#containerId}`);
+    const { stdin, stderr } = process;
+    const paths = this.#fifos.name(execId, { stderr: stderr !== '', stdin: stdin !== '' });
+    return this.#describe(execId, process.pid, openStreams(paths), this.#wait(execId));
+  }
+
+  async list(): Promise<RunningExec[]> {
+    const { processes } = await this.#channel.unary(TasksService.listPids, { containerId: this.#containerId });
+    return processes.flatMap(({ pid, info }) => {
+      if (info === undefined) return [];
+      const { execId } = unpackMessage('containerd.runc.v1.ProcessDetails', ProcessDetails, info);
+      return execId === '' ? [] : [{ execId, pid, command: readCommand(pid) }];
+    });
+  }
+
+  #wait(execId: string): Promise<ExitStatus> {
+    const target = { containerId: this.#containerId, execId };
+    const exited = this.#channel
+      .unary(TasksService.wait, target, { deadlineMs: null, retryMs: WAIT_RETRY_MS })
+      .then(({ exitStatus, exitedAt }) => ({
         code: exitStatus,
         exitedAt: new Date(Number(exitedAt?.seconds ?? 0n) * 1000),
-      }),
-    );
+      }));
     // Whoever awaits it sees the failure; nobody does when Start fails.
     exited.catch(() => undefined);
-    const { pid } = await this.#channel.unary(TasksService.start, target, { deadlineMs: 60_000 });
+    return exited;
+  }
 
+  #describe(execId: string, pid: number, streams: ExecStreams, exited: Promise<ExitStatus>): ExecProcess {
+    const target = { containerId: this.#containerId, execId };
+    // The shim holds a writer of its own, so a closed FIFO alone never ends the input. A process that has ended by
+    // itself has no input to end.
+    streams.stdin?.once('close', () => {
+      this.#channel.unary(TasksService.closeIo, { ...target, stdin: true }).catch(() => undefined);
+    });
     return {
       execId,
       pid,
-      stdin: writer === null ? null : this.#closeOnEnd(writer, execId),
-      stdout,
-      stderr,
+      ...streams,
       exited,
       signal: async (number) => {
-        await this.#channel.unary(TasksService.kill, { ...target, signal: number, all: false }).catch(ignoreGone);
+        try {
+          await this.#channel.unary(TasksService.kill, { ...target, signal: number, all: false });
+        } catch (error) {
+          if (!hasCode(error, 'not-found')) throw error;
+        }
       },
       resize: async (width, height) => {
         await this.#channel.unary(TasksService.resizePty, { ...target, width, height });
       },
+      detach: () => {
+        // Kept open inside: the command reads on from whoever connects next.
+        streams.stdin?.removeAllListeners('close');
+        streams.destroy();
+      },
       release: async () => {
-        const drained = stdout.readableEnded && (process.terminal === true || stderr.readableEnded);
-        stdout.destroy();
-        stderr.destroy();
-        writer?.destroy();
+        const isDrained = streams.stdout.readableEnded && streams.stderr.readableEnded;
+        streams.destroy();
         await deleteExec(this.#channel, target);
-        if (drained) this.#fifos.give(paths);
-        else await this.#fifos.discard(paths);
+        if (isDrained) this.#fifos.give(streams.paths);
+        else await this.#fifos.discard(streams.paths);
       },
     };
   }
-
-  /** The shim holds a writer of its own, so a closed FIFO alone never ends the input: CloseIO must follow. */
-  #closeOnEnd(writer: Writable, execId: string): Writable {
-    writer.once('close', () => {
-      this.#channel
-        .unary(TasksService.closeIo, { containerId: this.#containerId, execId, stdin: true })
-        // The process may have ended by itself, and then has no input to end.
-        .catch(() => undefined);
-    });
-    return writer;
-  }
-}
-
-function ignoreGone(error: unknown): void {
-  if (!hasCode(error, 'not-found')) throw error;
 }
 
 /** runc reports a command that cannot be executed as text only; these three are the user's to mend. */

@@ -16,15 +16,13 @@ import { readStat } from './proc.js';
 const POLL_MS = 10;
 const KILL_MS = 10_000;
 
-/** Files or FIFOs of the session's own command; none for a session that only keeps itself alive. */
+/** Files or FIFOs of the session's own command; all empty for a session that only keeps itself alive. */
 export interface TaskIo {
   stdin: string;
   stdout: string;
   stderr: string;
   terminal: boolean;
 }
-
-export const noIo: TaskIo = { stdin: '', stdout: '', stderr: '', terminal: false };
 
 export type TaskState = 'created' | 'running' | 'paused' | 'stopped' | 'unknown';
 

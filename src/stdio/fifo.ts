@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,9 +9,23 @@ import { DriverError } from '../core/error.js';
 const run = promisify(execFile);
 const BATCH = 6;
 
+/** The FIFOs of one process. */
+export interface FifoSet {
+  stdout: string;
+  stderr?: string;
+  stdin?: string;
+}
+
+/** Which streams a process has beside stdout. */
+export interface FifoChoice {
+  stderr: boolean;
+  stdin: boolean;
+}
+
 /**
  * The FIFOs of one session, made in batches and used again: Node has no mkfifo(3), and a process for every exec would
- * cost more than the call it serves. A FIFO may be used again once both of its ends were closed.
+ * cost more than the call it serves. A FIFO may be used again once both of its ends were closed. It bears the name of
+ * the exec that uses it, so that any process can take the exec up.
  */
 export class FifoPool {
   readonly #directory: string;
@@ -24,20 +39,34 @@ export class FifoPool {
     this.#directory = directory;
   }
 
-  /** Takes `count` FIFOs, making more when there are too few. */
-  async take(count: number): Promise<string[]> {
-    while (this.#free.length < count) await this.fill();
-    return this.#free.splice(-count);
+  /** Takes the FIFOs of an exec, making more when there are too few. */
+  async take(execId: string, choice: FifoChoice): Promise<FifoSet> {
+    const set = this.name(execId, choice);
+    const names = Object.values(set);
+    while (this.#free.length < names.length) await this.fill();
+    // Synchronous: nobody else takes between the look and the take, and a rename costs microseconds.
+    for (const name of names) renameSync(this.#free.pop() as string, name);
+    return set;
+  }
+
+  /** The names that an exec's FIFOs have. */
+  name(execId: string, { stderr, stdin }: FifoChoice): FifoSet {
+    const path = (stream: string) => join(this.#directory, `${execId}.${stream}`);
+    return {
+      stdout: path('stdout'),
+      ...(stderr ? { stderr: path('stderr') } : {}),
+      ...(stdin ? { stdin: path('stdin') } : {}),
+    };
   }
 
   /** Gives FIFOs back that were read to their end. */
-  give(paths: readonly string[]): void {
-    this.#free.push(...paths);
+  give(set: FifoSet): void {
+    this.#free.push(...Object.values(set));
   }
 
   /** Removes FIFOs whose other end may still be open, so that no later exec reads what belongs to an earlier one. */
-  async discard(paths: readonly string[]): Promise<void> {
-    await Promise.all(paths.map((path) => rm(path, { force: true })));
+  async discard(set: FifoSet): Promise<void> {
+    await Promise.all(Object.values(set).map((path) => rm(path, { force: true })));
   }
 
   /** Makes a batch ahead of need; concurrent calls share one. */

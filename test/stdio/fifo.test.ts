@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { drain } from '../../src/stdio/drain.js';
-import { FifoPool } from '../../src/stdio/fifo.js';
+import { FifoPool, type FifoSet } from '../../src/stdio/fifo.js';
 import { FifoReader } from '../../src/stdio/reader.js';
 import { openWriter } from '../../src/stdio/writer.js';
 
@@ -17,8 +17,8 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 async function take(): Promise<string> {
-  const [path] = await new FifoPool(directory).take(1);
-  return path as string;
+  const { stdout } = await new FifoPool(directory).take('one', { stderr: false, stdin: false });
+  return stdout;
 }
 
 /** Descriptors of this process that lie in the test's directory. */
@@ -33,20 +33,22 @@ function countOpen(): number {
 }
 
 describe('FifoPool', () => {
-  test('hands out distinct FIFOs, in batches, and takes them back', async () => {
+  test('hands out distinct FIFOs under the name of their exec, in batches, and takes them back', async () => {
     const pool = new FifoPool(directory);
-    const taken = (await Promise.all([pool.take(3), pool.take(3), pool.take(3)])).flat();
-    expect(new Set(taken).size).toBe(9);
-    pool.give(taken.slice(0, 3));
+    const all = { stderr: true, stdin: true };
+    const sets = await Promise.all(['a', 'b', 'c'].map((execId) => pool.take(execId, all)));
+    expect(sets[1]).toEqual(pool.name('b', all));
+    expect(new Set(sets.flatMap((set) => Object.values(set))).size).toBe(9);
+    pool.give(sets[0] as FifoSet);
     const before = readdirSync(directory).length;
-    await pool.take(3);
+    await pool.take('d', { stderr: true, stdin: false });
     expect(readdirSync(directory)).toHaveLength(before);
-    await pool.discard(taken.slice(3));
-    expect(readdirSync(directory)).toHaveLength(before - 6);
+    await pool.discard(sets[1] as FifoSet);
+    expect(readdirSync(directory)).toHaveLength(before - 3);
   });
 
   test('says where it could not make them', async () => {
-    await expect(new FifoPool(join(directory, 'absent')).take(1)).rejects.toMatchObject({
+    await expect(new FifoPool(join(directory, 'absent')).fill()).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.stringContaining('absent'),
     });

@@ -1,0 +1,49 @@
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import type { HostFacts } from '../spec/host.js';
+
+const CGROUP = '/sys/fs/cgroup';
+/** Beside PATH: where Debian and podman's packages put it. */
+const initPlaces = ['/usr/bin', '/usr/local/bin', '/usr/libexec/podman', '/usr/lib/podman', '/usr/libexec/catatonit'];
+
+/** Looks at the host that this process runs on. */
+export function readHostFacts(): HostFacts {
+  const cgroup = readCgroupMode();
+  return {
+    cgroup,
+    cpus: os.cpus().length,
+    memoryBytes: os.totalmem(),
+    kernel: os.release(),
+    arch: process.arch,
+    seccomp: existsSync('/proc/sys/kernel/seccomp/actions_avail'),
+    swapAccounting: hasSwapAccounting(cgroup),
+    initPath: findInit(),
+  };
+}
+
+function readCgroupMode(): HostFacts['cgroup'] {
+  if (existsSync(join(CGROUP, 'cgroup.controllers'))) return 'v2';
+  return existsSync(join(CGROUP, 'unified')) ? 'hybrid' : 'v1';
+}
+
+/** The root of v2 has no limits of its own, its children do. */
+function hasSwapAccounting(cgroup: HostFacts['cgroup']): boolean {
+  if (cgroup !== 'v2') return existsSync(join(CGROUP, 'memory/memory.memsw.limit_in_bytes'));
+  return readdirSync(CGROUP).some((name) => existsSync(join(CGROUP, name, 'memory.swap.max')));
+}
+
+/** catatonit: static, so that it runs in any root file system, and able to wait with no command at all. */
+function findInit(): string | undefined {
+  const places = [...(process.env.PATH ?? '').split(':').filter((place) => place.startsWith('/')), ...initPlaces];
+  return places.map((place) => join(place, 'catatonit')).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,129 @@
+import os from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DriverError } from '../core/error.js';
+import { Metrics as MetricsV1 } from '../generated/github.com/containerd/cgroups/cgroup1/stats/metrics.js';
+import { Metrics as MetricsV2 } from '../generated/github.com/containerd/cgroups/cgroup2/stats/metrics.js';
+import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import type { Any } from '../generated/google/protobuf/any.js';
+import { unpackMessage } from '../rpc/any.js';
+import type { Channel } from '../rpc/channel.js';
+import { readOptional } from './proc.js';
+import type { Init } from './task.js';
+
+/** Over which a single `stats()` measures the processor, in ms. */
+const SAMPLE_MS = 100;
+
+/** What a session uses. Counters run from its start. */
+export interface SessionStats {
+  time: Date;
+  /** Of one processor: 200 is two of them in full. */
+  cpuPercent: number;
+  /** Without the page cache that the kernel would give back at once, as `docker stats` counts. */
+  memoryBytes: number;
+  /** The host's memory where the session has no limit. */
+  memoryLimitBytes: number;
+  pids: number;
+  /** Of all interfaces but loopback; 0 where the session's namespace cannot be seen from here. */
+  networkRxBytes: number;
+  networkTxBytes: number;
+  ioReadBytes: number;
+  ioWriteBytes: number;
+}
+
+type Sample = Omit<SessionStats, 'cpuPercent'> & { cpuNs: bigint };
+
+/** Measures once, over a tenth of a second. */
+export async function readStats(channel: Channel, id: string, init: Init): Promise<SessionStats> {
+  const before = await takeSample(channel, id, init);
+  await sleep(SAMPLE_MS);
+  return compare(before, await takeSample(channel, id, init));
+}
+
+export interface WatchStatsOptions {
+  intervalMs: number;
+  signal?: AbortSignal;
+}
+
+/** Measures again and again, until the signal is aborted or the loop is left. */
+export async function* watchStats(
+  channel: Channel,
+  id: string,
+  init: () => Init,
+  { intervalMs, signal }: WatchStatsOptions,
+): AsyncGenerator<SessionStats, void, undefined> {
+  let before = await takeSample(channel, id, init());
+  while (!signal?.aborted) {
+    try {
+      await sleep(intervalMs, undefined, { signal });
+    } catch {
+      return;
+    }
+    const now = await takeSample(channel, id, init());
+    yield compare(before, now);
+    before = now;
+  }
+}
+
+function compare(before: Sample, { cpuNs, ...now }: Sample): SessionStats {
+  const elapsedNs = (now.time.getTime() - before.time.getTime()) * 1e6;
+  return { ...now, cpuPercent: elapsedNs > 0 ? (Number(cpuNs - before.cpuNs) / elapsedNs) * 100 : 0 };
+}
+
+async function takeSample(channel: Channel, id: string, { pid }: Init): Promise<Sample> {
+  const { metrics } = await channel.unary(TasksService.metrics, { filters: [`id==${id}`] });
+  const data = metrics.find((metric) => metric.id === id)?.data;
+  if (data === undefined) throw new DriverError('not-found', `session ${id} has no metrics: it does not run`);
+  return { time: new Date(), ...decodeMetrics(data), ...readNetwork(pid) };
+}
+
+function decodeMetrics(data: Any) {
+  return data.typeUrl.includes('.v2.') ? decodeV2(data) : decodeV1(data);
+}
+
+function decodeV1(data: Any) {
+  const { cpu, memory, pids, blkio } = unpackMessage('io.containerd.cgroups.v1.Metrics', MetricsV1, data);
+  const sumIo = (op: string) =>
+    (blkio?.ioServiceBytesRecursive ?? [])
+      .filter((entry) => entry.op.toLowerCase() === op)
+      .reduce((sum, entry) => sum + Number(entry.value), 0);
+  return {
+    cpuNs: cpu?.usage?.total ?? 0n,
+    memoryBytes: Number((memory?.usage?.usage ?? 0n) - (memory?.totalInactiveFile ?? 0n)),
+    memoryLimitBytes: boundLimit(memory?.usage?.limit),
+    pids: Number(pids?.current ?? 0n),
+    ioReadBytes: sumIo('read'),
+    ioWriteBytes: sumIo('write'),
+  };
+}
+
+function decodeV2(data: Any) {
+  const { cpu, memory, pids, io } = unpackMessage('io.containerd.cgroups.v2.Metrics', MetricsV2, data);
+  const entries = io?.usage ?? [];
+  return {
+    cpuNs: (cpu?.usageUsec ?? 0n) * 1000n,
+    memoryBytes: Number((memory?.usage ?? 0n) - (memory?.inactiveFile ?? 0n)),
+    memoryLimitBytes: boundLimit(memory?.usageLimit),
+    pids: Number(pids?.current ?? 0n),
+    ioReadBytes: entries.reduce((sum, { rbytes }) => sum + Number(rbytes), 0),
+    ioWriteBytes: entries.reduce((sum, { wbytes }) => sum + Number(wbytes), 0),
+  };
+}
+
+/** The kernel's word for "no limit" is a number beyond any memory. */
+function boundLimit(limit: bigint | undefined): number {
+  const total = os.totalmem();
+  return limit === undefined || limit === 0n ? total : Math.min(Number(limit), total);
+}
+
+/** /proc/PID/net/dev (proc(5)) of the init: the counters of its network namespace. */
+function readNetwork(pid: number): { networkRxBytes: number; networkTxBytes: number } {
+  const total = { networkRxBytes: 0, networkTxBytes: 0 };
+  for (const line of readOptional(`/proc/${pid}/net/dev`)?.split('\n').slice(2) ?? []) {
+    const [name, counters = ''] = line.trim().split(':');
+    const fields = counters.trim().split(/\s+/);
+    if (name === 'lo' || fields.length < 16) continue;
+    total.networkRxBytes += Number(fields[0]);
+    total.networkTxBytes += Number(fields[8]);
+  }
+  return total;
+}

@@ -1,0 +1,17 @@
+/** What a spec depends on of the host that it will run on. */
+export interface HostFacts {
+  /** `hybrid` has the controllers on v1 and an empty v2 hierarchy beside them. */
+  cgroup: 'v1' | 'v2' | 'hybrid';
+  cpus: number;
+  memoryBytes: number;
+  /** As uname(2) has it, such as `6.1.0-18-amd64`. */
+  kernel: string;
+  /** Node's name of the processor, such as `x64`. */
+  arch: string;
+  /** The kernel filters system calls. */
+  seccomp: boolean;
+  /** The kernel counts swap by cgroup. */
+  swapAccounting: boolean;
+  /** A static init that reaps; undefined when none was found. */
+  initPath: string | undefined;
+}

@@ -1,0 +1,44 @@
+import type { ResolvedPolicy } from '../policy/types.js';
+import type { HostFacts } from './host.js';
+import type { OciResources, OciRlimit } from './types.js';
+
+/** The kernel's own default period of the CFS quota, in µs (sched-bwc.rst). */
+const PERIOD_US = 100_000;
+/** What a login shell gets on Debian; containerd's own service file sets infinity, which makes some programs crawl. */
+const NOFILE = { soft: 1024, hard: 1_048_576 };
+
+/** `linux.resources` (runtime-spec, config-linux.md), which runc writes for cgroup v1 and v2 alike. */
+export function buildResources({ resources }: ResolvedPolicy, host: HostFacts): OciResources {
+  const { memoryBytes, memorySwapBytes, cpus, cpuShares, pidsLimit } = resources;
+  const memory: OciResources['memory'] = {};
+  if (memoryBytes !== undefined) {
+    memory.limit = memoryBytes;
+    // Memory and swap together. Equal to the limit unless asked otherwise: swap would be a way around it.
+    if (host.swapAccounting) memory.swap = memoryBytes + (memorySwapBytes ?? 0);
+  }
+  const cpu: OciResources['cpu'] = {};
+  if (cpuShares !== undefined) cpu.shares = cpuShares;
+  if (cpus !== undefined) {
+    cpu.quota = Math.round(cpus * PERIOD_US);
+    cpu.period = PERIOD_US;
+  }
+  return {
+    // runc adds the harmless ones (null, zero, full, random, urandom, tty, ptmx) to a list that denies all.
+    devices: [{ allow: false, access: 'rwm' }],
+    ...(Object.keys(memory).length > 0 ? { memory } : {}),
+    ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
+    pids: { limit: pidsLimit },
+  };
+}
+
+/** POSIX limits of every process; the number of open files is always bounded. */
+export function buildRlimits({ resources: { ulimits } }: ResolvedPolicy): OciRlimit[] {
+  const limits = ulimits.map(({ type, soft, hard }) => ({ type: nameRlimit(type), soft, hard }));
+  if (!limits.some(({ type }) => type === 'RLIMIT_NOFILE')) limits.push({ type: 'RLIMIT_NOFILE', ...NOFILE });
+  return limits;
+}
+
+function nameRlimit(type: string): string {
+  const upper = type.toUpperCase();
+  return upper.startsWith('RLIMIT_') ? upper : `RLIMIT_${upper}`;
+}
