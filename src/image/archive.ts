@@ -19,7 +19,7 @@ export interface ArchiveFile {
   body: AsyncIterable<Uint8Array>;
 }
 
-const READ_BYTES = 1024 * 1024;
+const READ_BYTES = 256 * 1024;
 const MAGIC_BYTES = 4;
 const TAR_BLOCK = 512;
 const operation = 'read archive';
@@ -93,7 +93,7 @@ async function decompress(name: string, input: Readable): Promise<AsyncIterable<
     throw new DriverError('invalid-argument', `${name} is compressed with zstd: decompress it first`, { operation });
   }
   if (!magic.startsWith('1f8b')) return whole;
-  const gunzip = createGunzip({ chunkSize: READ_BYTES / 4 });
+  const gunzip = createGunzip({ chunkSize: READ_BYTES });
   // A failure of either end reaches the reader of the last one; the callback has nothing to add.
   return pipeline(Readable.from(whole, { objectMode: false }), gunzip, () => undefined);
 }

@@ -84,7 +84,7 @@ export function layout(blobs: TestBlob[], options: LayoutOptions = {}): Buffer {
   return packTar([...documents, ...blobs.map(toEntry), ...more]);
 }
 
-export function toEntry({ data, descriptor }: TestBlob): TarEntry {
+function toEntry({ data, descriptor }: TestBlob): TarEntry {
   return { path: `blobs/${descriptor.digest.replace(':', '/')}`, data };
 }
 
