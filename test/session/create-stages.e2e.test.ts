@@ -2,11 +2,13 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { DriverError } from '../../src/core/error.js';
 import { getImage } from '../../src/image/image.js';
+import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
 import type { Channel } from '../../src/rpc/channel.js';
 import { Channel as RealChannel } from '../../src/rpc/channel.js';
 import type { SessionContext } from '../../src/session/context.js';
 import { createSession } from '../../src/session/create.js';
+import { readHostFacts } from '../../src/session/host.js';
 import { describeOwner } from '../../src/session/owner.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
@@ -43,7 +45,10 @@ function breakCall(real: Channel, counter: { calls: string[]; failAt: number; lo
 
 function plan(broken: Channel) {
   const session: SessionContext = { channel: broken, snapshotter: 'overlayfs', directory, owner: describeOwner() };
-  return { session, request: planSession({}, {}, image, { context: session, uuid: 'test' }) };
+  return {
+    session,
+    request: planSession(parsePolicy({}), {}, image, { context: session, uuid: 'test', host: readHostFacts() }),
+  };
 }
 
 async function listCalls(): Promise<string[]> {

@@ -104,9 +104,9 @@ describe('invariants', () => {
   });
 
   test('swap never exceeds what was asked, and is left alone where the kernel does not count it', () => {
-    expect(build({ resources: { memoryMb: 1 } }).linux.resources.memory).toEqual({ limit: 1_048_576, swap: 1_048_576 });
-    const uncounted = build({ resources: { memoryMb: 1 } }, {}, { host: { ...host, swapAccounting: false } });
-    expect(uncounted.linux.resources.memory).toEqual({ limit: 1_048_576 });
+    expect(build({ resources: { memoryMb: 8 } }).linux.resources.memory).toEqual({ limit: 8_388_608, swap: 8_388_608 });
+    const uncounted = build({ resources: { memoryMb: 8 } }, {}, { host: { ...host, swapAccounting: false } });
+    expect(uncounted.linux.resources.memory).toEqual({ limit: 8_388_608 });
   });
 
   test('without an init on the host there is no spec', () => {

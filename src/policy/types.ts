@@ -1,0 +1,124 @@
+/** `none`: loopback only. The other two are named by the contract and not honoured yet. */
+export type NetworkMode = 'none' | 'allowlist' | 'full';
+
+export interface MountSpec {
+  /** Source on the host; for a tmpfs, where it appears inside unless `target` says otherwise. */
+  path: string;
+  readOnly: boolean;
+  /** Absolute path inside. Defaults to `path`. */
+  target?: string;
+  /** Defaults to `bind`. */
+  type?: 'bind' | 'tmpfs' | 'volume';
+  /** Of a tmpfs, in bytes. Defaults to 64 MiB. */
+  sizeBytes?: number;
+}
+
+/** A POSIX limit (setrlimit(2)), such as `{ type: 'nofile', soft: 1024, hard: 4096 }`. */
+export interface UlimitSpec {
+  type: string;
+  soft: number;
+  hard: number;
+}
+
+export interface ResourceLimits {
+  /** Relative weight of the processor, from 2 to 262,144; the kernel's default is 1024. */
+  cpuShares?: number;
+  /** MiB. Without it the host's memory is the limit. */
+  memoryMb?: number;
+  /** Processes and threads. Defaults to 512. */
+  pidsLimit?: number;
+  ulimits?: UlimitSpec[];
+  /** Default deadline of every exec, in ms; none without it. */
+  timeoutMs?: number;
+  /** Processors, fractions included. */
+  cpus?: number;
+  /** MiB of swap beyond `memoryMb`. Defaults to none. */
+  memorySwapMb?: number;
+  ioWeight?: number;
+  diskMb?: number;
+  /** From -1000 to 1000 (proc(5)): how soon the kernel takes the session's processes when the host runs out. */
+  oomScoreAdj?: number;
+}
+
+export interface SecretBinding {
+  name: string;
+  value: string;
+  /** Defaults to `file`. */
+  as?: 'file' | 'env';
+}
+
+export interface NetworkRules {
+  allow?: string[];
+  dns?: string[];
+  ports?: (number | string)[];
+  bandwidthKbps?: number;
+}
+
+export interface HealthCheck {
+  test: readonly string[];
+  intervalMs?: number;
+  timeoutMs?: number;
+  retries?: number;
+  startPeriodMs?: number;
+  onUnhealthy?: 'none' | 'restart' | 'kill';
+}
+
+/** What a session may do and use. Everything is honoured or refused by name. */
+export interface IsolationPolicy {
+  mounts?: MountSpec[];
+  /** Defaults to `none`. */
+  networkMode?: NetworkMode;
+  envAllowlist?: string[];
+  secrets?: SecretBinding[];
+  resources?: ResourceLimits;
+  network?: NetworkRules;
+  /** The image's file system cannot be written; /tmp, /run and /dev/shm can. Defaults to false. */
+  readOnlyRootfs?: boolean;
+  /** `name`, `uid`, `uid:gid` or `name:group`. Defaults to the image's. */
+  user?: string;
+  /** Set-user-id programs give no privileges. Defaults to true. */
+  noNewPrivileges?: boolean;
+  /** Changes to the default set, by name with or without `CAP_`; drops win, and `ALL` drops every default. */
+  capabilities?: { add?: string[]; drop?: string[] };
+  /** Filter of system calls. Defaults to `default`. */
+  seccomp?: 'default' | 'strict' | 'unconfined' | { path: string };
+  apparmor?: string;
+  userns?: boolean | { uid: number; size: number };
+  healthCheck?: HealthCheck;
+}
+
+/** The flat form of the older Kata README; it says the same as an IsolationPolicy. */
+export interface FlatPolicy {
+  /** Bytes. */
+  memory?: number;
+  /** Cores, or millicores as in `500m`. */
+  cpu?: number | string;
+  /** True is `networkMode: 'none'`, false `full`. */
+  networkIsolation?: boolean;
+  readOnlyRootfs?: boolean;
+}
+
+/** A policy with its defaults filled in and its sizes in bytes. */
+export interface ResolvedPolicy {
+  networkMode: NetworkMode;
+  readOnlyRootfs: boolean;
+  noNewPrivileges: boolean;
+  user?: string;
+  capabilities: { add: string[]; drop: string[] };
+  seccomp: 'default' | 'unconfined';
+  mounts: MountSpec[];
+  resources: {
+    pidsLimit: number;
+    ulimits: UlimitSpec[];
+    memoryBytes?: number;
+    memorySwapBytes?: number;
+    cpus?: number;
+    cpuShares?: number;
+    oomScoreAdj?: number;
+    timeoutMs?: number;
+  };
+  /** What was asked, in the canonical form and before defaults. */
+  asked: IsolationPolicy;
+  /** Canonical paths that were given under a name of the flat form. */
+  aliases: Record<string, string>;
+}
