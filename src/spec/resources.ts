@@ -4,8 +4,11 @@ import type { OciResources, OciRlimit } from './types.js';
 
 /** The kernel's own default period of the CFS quota, in µs (sched-bwc.rst). */
 const PERIOD_US = 100_000;
-/** What a login shell gets on Debian; containerd's own service file sets infinity, which makes some programs crawl. */
-const NOFILE = { soft: 1024, hard: 1_048_576 };
+/**
+ * The kernel's own defaults (INR_OPEN_CUR and INR_OPEN_MAX of include/uapi/linux/fs.h): no daemon has less to give, and
+ * the containerd service's own limit, often infinity, makes programs crawl that close every possible descriptor.
+ */
+const NOFILE = { soft: 1024, hard: 4096 };
 
 /** `linux.resources` (runtime-spec, config-linux.md), which runc writes for cgroup v1 and v2 alike. */
 export function buildResources({ resources }: ResolvedPolicy, host: HostFacts): OciResources {
