@@ -35,7 +35,10 @@ function nameTest(test: TestCase): string {
 
 function readReason(test: TestCase): string {
   const result = test.result();
-  return (result.state === 'skipped' ? result.note : undefined) ?? test.meta().skipReason ?? 'no reason given';
+  const given = (result.state === 'skipped' ? result.note : undefined) ?? test.meta().skipReason;
+  if (given) return given;
+  // vitest skips the tests of a hook that failed.
+  return test.module.state() === 'failed' ? 'not run, as something before it failed' : 'no reason given';
 }
 
 declare module 'vitest' {
