@@ -98,21 +98,17 @@ export async function listImages(
 }
 
 /** Gives a name to what is in the store, or a new meaning to a name that there is. True when the name is new. */
-export async function recordImage(
-  channel: Channel,
-  { name, target }: ListedImage,
-  { signal }: { signal?: AbortSignal | undefined } = {},
-): Promise<boolean> {
+export async function recordImage(channel: Channel, { name, target }: ListedImage): Promise<boolean> {
   const described = { ...target, size: BigInt(target.size), annotations: {} };
   const image = { name, target: described, labels: {}, createdAt: undefined, updatedAt: undefined };
   try {
-    await channel.unary(ImagesService.create, { image, sourceDateEpoch: undefined }, { signal });
+    await channel.unary(ImagesService.create, { image, sourceDateEpoch: undefined }, { idempotent: true });
     return true;
   } catch (error) {
     if (!hasCode(error, 'already-exists')) throw error;
   }
   const request = { image, updateMask: ['target'], sourceDateEpoch: undefined };
-  await channel.unary(ImagesService.update, request, { signal, idempotent: true });
+  await channel.unary(ImagesService.update, request, { idempotent: true });
   return false;
 }
 

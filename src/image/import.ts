@@ -49,7 +49,7 @@ export async function importArchive(
       await unpackImage(leased, image, { snapshotter, subject, signal });
       images.push(image);
     }
-    await recordImages(leased.channel, images, signal);
+    await recordImages(leased.channel, images);
     return images;
   };
   return withOwnLease(channel, work, { signal });
@@ -77,11 +77,12 @@ function nameImages(archive: IngestedArchive, found: FoundImage[], wanted: strin
   return found.flatMap(({ names, target }) => names.map((name) => ({ name, target })));
 }
 
-async function recordImages(channel: Channel, images: Image[], signal: AbortSignal | undefined): Promise<void> {
+/** Without the caller's signal: a cancellation in this moment could leave a name behind. */
+async function recordImages(channel: Channel, images: Image[]): Promise<void> {
   const undo = new Cleanup();
   try {
     for (const image of images) {
-      const isNew = await recordImage(channel, image, { signal });
+      const isNew = await recordImage(channel, image);
       if (isNew) undo.defer(image.name, () => channel.unary(ImagesService.delete, { name: image.name, sync: false }));
     }
   } catch (error) {

@@ -4,6 +4,7 @@ import { type Labels, readBlob, setLabels } from './content.js';
 import {
   type ConfigFile,
   type Descriptor,
+  type Index,
   type Platform,
   parseConfigFile,
   parseIndex,
@@ -40,7 +41,8 @@ const operation = 'read image';
 export async function chooseManifest(tree: ImageTree, platform: Platform): Promise<ChosenManifest> {
   const offers: { descriptor: Descriptor; platform: Partial<Platform>; loaded?: ChosenManifest }[] = [];
   const unusable: DriverError[] = [];
-  for await (const descriptor of walkManifests(tree)) {
+  for await (const { descriptor, index } of walkDocuments(tree)) {
+    if (index !== undefined) continue;
     if (descriptor.platform !== undefined) {
       offers.push({ descriptor, platform: descriptor.platform });
       continue;
@@ -70,36 +72,34 @@ export async function chooseManifest(tree: ImageTree, platform: Platform): Promi
  * has a name. What is not there, such as other platforms' content, is passed over.
  */
 export async function labelReferences(tree: ImageTree): Promise<void> {
-  const { channel, subject, target, sizes, signal } = tree;
-  if (sizes?.has(target.digest) === false) return;
-  if (isIndex(target.mediaType)) {
-    const { manifests } = parseIndex(await readDocument(tree, target), `index ${target.digest} of ${subject}`);
-    const labels = manifests.map(({ digest }, i) => [`containerd.io/gc.ref.content.m.${i}`, digest]);
-    await setLabels(channel, target.digest, Object.fromEntries(labels), { signal });
-    for (const manifest of manifests) await labelReferences({ ...tree, target: manifest });
-  } else if (isManifest(target.mediaType)) {
-    const { config, layers } = parseManifest(
-      await readDocument(tree, target),
-      `manifest ${target.digest} of ${subject}`,
-    );
-    const labels: Labels = { 'containerd.io/gc.ref.content.config': config.digest };
-    for (const [i, { digest }] of layers.entries()) labels[`containerd.io/gc.ref.content.l.${i}`] = digest;
-    await setLabels(channel, target.digest, labels, { signal });
+  const { channel, subject, sizes, signal } = tree;
+  for await (const { descriptor, index } of walkDocuments(tree)) {
+    const { digest } = descriptor;
+    const labels: Labels = {};
+    if (index !== undefined) {
+      for (const [i, child] of index.manifests.entries()) labels[`containerd.io/gc.ref.content.m.${i}`] = child.digest;
+    } else if (sizes?.has(digest) !== false) {
+      const manifest = parseManifest(await readDocument(tree, descriptor), `manifest ${digest} of ${subject}`);
+      labels['containerd.io/gc.ref.content.config'] = manifest.config.digest;
+      for (const [i, layer] of manifest.layers.entries()) labels[`containerd.io/gc.ref.content.l.${i}`] = layer.digest;
+    }
+    await setLabels(channel, digest, labels, { signal });
   }
 }
 
-async function* walkManifests(tree: ImageTree): AsyncGenerator<Descriptor> {
+/** The indexes and manifests of an image. Each index once: a few that name each other over and over have no end. */
+async function* walkDocuments(tree: ImageTree): AsyncGenerator<{ descriptor: Descriptor; index?: Index }> {
   const { subject, target } = tree;
   checkTarget(target.mediaType, subject);
-  if (!isIndex(target.mediaType)) {
-    yield target;
-    return;
-  }
-  const { manifests } = parseIndex(await readDocument(tree, target), `index ${target.digest} of ${subject}`);
-  for (const manifest of manifests) {
-    if (isIndex(manifest.mediaType) || isManifest(manifest.mediaType)) {
-      yield* walkManifests({ ...tree, target: manifest });
-    }
+  const seen = new Set<string>();
+  const queue: Descriptor[] = [target];
+  for (const descriptor of queue) {
+    if (isManifest(descriptor.mediaType)) yield { descriptor };
+    if (!isIndex(descriptor.mediaType) || seen.has(descriptor.digest)) continue;
+    seen.add(descriptor.digest);
+    const index = parseIndex(await readDocument(tree, descriptor), `index ${descriptor.digest} of ${subject}`);
+    yield { descriptor, index };
+    queue.push(...index.manifests);
   }
 }
 

@@ -35,6 +35,7 @@ const SLOW_MS = 120_000;
 const applyFailures: [RegExp, ErrorCode][] = [
   [/no space left|disk quota/, 'resource-exhausted'],
   [/unexpected EOF|archive\/tar|invalid (tar header|checksum|header)|gzip|flate|zstd|not found/, 'data-loss'],
+  [/file exists|not a directory|breakout/, 'data-loss'],
 ];
 
 /**
@@ -99,12 +100,29 @@ async function unpackLayer(
       throw new DriverError('data-loss', `${name} unpacks to ${applied}, but its config says ${diffId}`, { operation });
     }
     await setLabels(channel, blob.digest, { 'containerd.io/uncompressed': diffId }, { signal });
-    const commit = { snapshotter, name: chainId, key, labels: {}, parent: '' };
-    await channel.unary(SnapshotsService.commit, commit, { signal, deadlineMs: SLOW_MS });
+    const isOurs = await commitLayer(channel, { snapshotter, name: chainId, key }, signal);
+    if (isOurs) return;
   } catch (error) {
     const failure = await undo.run();
-    if (failure === undefined && hasCode(error, 'already-exists')) return;
     throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
+  }
+  const failure = await undo.run();
+  if (failure !== undefined) throw failure.error;
+}
+
+/** False when another was faster, so that the snapshot under the key is of no use. */
+async function commitLayer(
+  channel: Channel,
+  snapshot: { snapshotter: string; name: string; key: string },
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  try {
+    const request = { ...snapshot, labels: {}, parent: '' };
+    await channel.unary(SnapshotsService.commit, request, { signal, deadlineMs: SLOW_MS });
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'already-exists')) return false;
+    throw error;
   }
 }
 

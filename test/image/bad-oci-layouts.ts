@@ -125,6 +125,21 @@ export const badOciLayouts: Record<string, Refused> = {
     'media type "application/x-what"',
   ],
   'layer that is no tar': [layout(image({ layers: [Buffer.alloc(2000, 'x')] })), lost, 'layer 1', 'cannot be unpacked'],
+  'layer that contradicts itself': [
+    layout(
+      image({
+        layers: [
+          packTar([
+            { path: 'a', data: '' },
+            { path: 'a/b', data: '' },
+          ]),
+        ],
+      }),
+    ),
+    lost,
+    'layer 1',
+    'cannot be unpacked',
+  ],
   'wrong diff id': [
     layout(image({ layers, diffIds: [zeros, zeros] })),
     lost,

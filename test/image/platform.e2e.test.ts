@@ -54,6 +54,19 @@ test('other things in an index are passed over', async () => {
   expect(imported?.manifest.digest).toBe(targetOf(ours).descriptor.digest);
 });
 
+test('indexes that name each other twice, level after level, are each read once', async () => {
+  let top = index([describeAs(ours, HOST)]);
+  const blobs = [...ours, top];
+  for (let level = 0; level < 40; level += 1) {
+    top = index([top.descriptor, top.descriptor]);
+    blobs.push(top);
+  }
+  const [imported] = await importArchive(channel, stream(layout(blobs)));
+  expect(imported?.manifest.digest).toBe(targetOf(ours).descriptor.digest);
+  await collectGarbage(context);
+  expect((await observeApi(context)).content).toHaveLength(blobs.length);
+});
+
 test('manifests of one name are one image', async () => {
   const manifests = [named(targetOf(other)), named(targetOf(ours))];
   const images = await importArchive(channel, stream(layout([...other, ...ours], { manifests })));
