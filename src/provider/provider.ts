@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
 import { getImage, type Image } from '../image/image.js';
 import { type ImportOptions, importArchive } from '../image/import.js';
@@ -40,6 +41,9 @@ interface Connection {
 }
 
 const REAP_INTERVAL_MS = 60_000;
+/** For how long another's creation of the same name is waited for, in ms: its image may have to be unpacked. */
+const GET_OR_CREATE_MS = 60_000;
+const GET_OR_CREATE_PAUSE_MS = 50;
 
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
@@ -82,16 +86,18 @@ export class ContainerdProvider implements AsyncDisposable {
 
   /** The session of that name, or a new one: of several callers at once one creates it and all get it. */
   async getOrCreate(name: string, options: CreateOptions = {}): Promise<Session> {
-    try {
-      return await this.connect(name);
-    } catch (error) {
-      if (!hasCode(error, 'not-found')) throw error;
-    }
-    try {
-      return await this.createSession({ ...options, name });
-    } catch (error) {
-      if (!hasCode(error, 'already-exists')) throw error;
-      return this.connect(name);
+    for (const until = Date.now() + GET_OR_CREATE_MS; ; await sleep(GET_OR_CREATE_PAUSE_MS)) {
+      try {
+        return await this.connect(name);
+      } catch (error) {
+        if (!hasCode(error, 'not-found')) throw error;
+      }
+      try {
+        return await this.createSession({ ...options, name });
+      } catch (error) {
+        // Someone else is creating it: it can be connected to as soon as it has a record.
+        if (!hasCode(error, 'already-exists') || Date.now() >= until) throw error;
+      }
     }
   }
 
@@ -171,7 +177,7 @@ export class ContainerdProvider implements AsyncDisposable {
     const channel = this.#channel;
     const { uuid } = await probeServer(channel);
     const directory = nameStateDirectory(stateRoot, channel);
-    const context: SessionContext = { channel, snapshotter, directory, owner: describeOwner() };
+    const context: SessionContext = { channel, snapshotter, directory, owner: describeOwner(), unfinished: new Map() };
     const reap = () => {
       // What resists is tried again in a minute, and told to whoever calls `reap`.
       reapLeftovers(context).catch(() => undefined);

@@ -71,7 +71,7 @@ function buildCgroup(directory: string, freezer: Freezer, countOomKills: () => n
 }
 
 /** The processes of a cgroup and of those below it, which a session with a delegated cgroup may have made. */
-function listPids(directory: string): number[] {
+export function listPids(directory: string): number[] {
   const own = (readOptional(join(directory, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number);
   const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
   return [...own, ...below.flatMap((entry) => listPids(join(directory, entry.name)))];

@@ -1,31 +1,55 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
 import { unpackJson } from '../rpc/any.js';
 import type { OciSpec } from '../spec/types.js';
 import { FifoPool } from '../stdio/fifo.js';
+import { isHalf, isLive, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
-import { findRecord } from './find.js';
-import { removeSession } from './reap.js';
+import { type Found, findRecord } from './find.js';
+import { removeSession } from './remove.js';
 import { Session } from './session.js';
-import { readTask } from './task.js';
+import { readTask, type TaskInfo } from './task.js';
 
-/** Takes up a session that any process created, by id or by name. */
+/** For how long a creation by another process is waited for, in ms: from its record on it takes a moment. */
+const CREATE_MS = 30_000;
+const PAUSE_MS = 20;
+
+/** Takes up a session that any process created, by id or by name. One that is being created is waited for. */
 export async function connectSession(context: SessionContext, idOrName: string): Promise<Session> {
-  const { record, container } = await findRecord(context.channel, idOrName);
+  const { record, container, task } = await findReady(context, idOrName);
   if (container.spec === undefined) throw new DriverError('data-loss', `session ${record.id} has no spec`);
-  const { pid } = await readTask(context.channel, record.id);
   const directory = join(context.directory, record.id);
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const undo = new Cleanup();
-  undo.defer('session', () => removeSession({ ...context, snapshotter: record.snapshotter }, record.id));
+  undo.defer('session', () => removeSession(context, record));
   return new Session({
     context,
     record,
     spec: unpackJson(container.spec) as OciSpec,
-    initPid: pid,
+    initPid: task.pid,
     fifos: new FifoPool(directory),
     undo,
   });
+}
+
+async function findReady({ channel }: SessionContext, idOrName: string): Promise<Found & { task: TaskInfo }> {
+  for (const until = Date.now() + CREATE_MS; ; await sleep(PAUSE_MS)) {
+    const found = await findRecord(channel, idOrName);
+    const { id } = found.record;
+    const { creation } = await readClaim(channel, id);
+    const claim = { creation, record: found.record };
+    if (!isLive(claim)) {
+      throw new DriverError('not-found', `session ${id} has no owner any more and is being removed`, {
+        operation: 'find session',
+      });
+    }
+    const task = await readTask(channel, id);
+    if (!isHalf(claim) && task.state !== 'created') return { ...found, task };
+    if (Date.now() >= until) {
+      throw new DriverError('unavailable', `session ${id} is still being created after ${CREATE_MS} ms`);
+    }
+  }
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import type { Cleanup } from '../core/cleanup.js';
 import type { Channel } from '../rpc/channel.js';
 
 /** What every session of one provider shares. */
@@ -9,6 +10,8 @@ export interface SessionContext {
   /** Root-only directory of this daemon's and namespace's sessions, one directory each inside. */
   directory: string;
   owner: string;
+  /** What could not be undone, by session id: the owner lives, so that no other reaper takes it. */
+  unfinished: Map<string, Cleanup>;
 }
 
 /**

@@ -1,7 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
-import { addSuppressed, DriverError } from '../core/error.js';
+import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import type { Any } from '../generated/google/protobuf/any.js';
@@ -11,17 +12,22 @@ import { packJson } from '../rpc/any.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser } from '../spec/user.js';
 import { FifoPool } from '../stdio/fifo.js';
+import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
 import { prepareIo } from './main-io.js';
-import { buildExtension, buildLabels, EXTENSION, LABEL, type SessionRecord } from './record.js';
+import { buildExtension, buildLabels, EXTENSION, type SessionRecord } from './record.js';
+import { clearDead, removeSessionTask } from './remove.js';
 import { Session } from './session.js';
 import { createTask, startTask } from './task.js';
-import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
+import { removeContainer, removeDirectory, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
 
 const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 /** How long the daemon's garbage collector keeps its hands off what a crashed creation left, in ms. */
 const LEASE_MS = 3_600_000;
+/** For how long a dead session of the same name is cleared away, in ms. */
+const CLEAR_MS = 30_000;
+const PAUSE_MS = 25;
 
 export interface CreateRequest {
   record: SessionRecord;
@@ -36,11 +42,29 @@ export interface CreateRequest {
 
 /** Creates a session as one transaction: it runs when this resolves, and nothing of it is left when this rejects. */
 export async function createSession(context: SessionContext, request: CreateRequest): Promise<Session> {
+  const { id, name = id } = request.record;
+  for (const until = Date.now() + CLEAR_MS; ; await sleep(PAUSE_MS)) {
+    try {
+      return await attempt(context, request);
+    } catch (error) {
+      if (!hasCode(error, 'already-exists')) throw error;
+      // A session that nobody answers for any more does not keep its name; several may be at clearing it.
+      if (Date.now() < until && (await clearDead(context, id))) continue;
+      throw new DriverError('already-exists', `there is a session ${name} already`, {
+        operation: 'create',
+        cause: error,
+      });
+    }
+  }
+}
+
+async function attempt(context: SessionContext, request: CreateRequest): Promise<Session> {
   const undo = new Cleanup();
   try {
     return await conduct(context, request, undo);
   } catch (error) {
     const failure = await undo.run();
+    if (failure !== undefined) context.unfinished.set(request.record.id, undo);
     throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
   }
 }
@@ -50,6 +74,9 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const { channel, snapshotter } = context;
   const { id } = record;
   const leased = channel.withLease(id);
+  const whenOurs = async (remove: () => Promise<void>) => {
+    if (await isStillOurs(channel, record)) await remove();
+  };
 
   await undo.acquire(
     'lease',
@@ -57,26 +84,30 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       channel.unary(LeasesService.create, {
         id,
         labels: {
-          [LABEL.owner]: record.owner,
+          ...describeCreation(record),
           'containerd.io/gc.expire': new Date(Date.now() + LEASE_MS).toISOString(),
         },
       }),
-    () => removeLease(channel, id),
+    async () => {
+      if (await isLeaseOurs(channel, record)) await removeLease(channel, id);
+    },
   );
-  const directory = join(context.directory, id);
-  undo.defer('directory', () => removeDirectory(directory));
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const fifos = new FifoPool(directory);
-  // Made while containerd works; the first exec finds them ready.
-  const filled = fifos.fill();
-  filled.catch(() => undefined);
 
   checkAborted(signal);
   const rootfs = await undo.acquire(
     'snapshot',
     () => prepareRootfs(leased, { image, key: id, snapshotter, signal }),
-    () => removeRootfs(channel, { key: id, snapshotter }),
+    () => whenOurs(() => removeRootfs(channel, { key: id, snapshotter })),
   );
+
+  const directory = join(context.directory, id);
+  // After the snapshot, which shows that no one else has the id: the directory of a name may be a live session's.
+  undo.defer('directory', () => whenOurs(() => removeDirectory(directory)));
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const fifos = new FifoPool(directory);
+  // Made while containerd works; the first exec finds them ready.
+  const filled = fifos.fill();
+  filled.catch(() => undefined);
 
   checkAborted(signal);
   const spec = buildSpec(resolveUser(user, await readUserFiles(rootfs)));
@@ -98,14 +129,14 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
           sandbox: '',
         },
       }),
-    () => removeContainer(channel, id),
+    () => whenOurs(() => removeContainer(channel, id)),
   );
 
   checkAborted(signal);
   const initPid = await undo.acquire(
     'task',
     async () => createTask(channel, id, rootfs, await prepareIo(directory, record)),
-    () => removeTask(channel, id),
+    () => whenOurs(() => removeSessionTask(context, id)),
   );
 
   checkAborted(signal);

@@ -17,14 +17,14 @@ export async function listRecords(channel: Channel): Promise<Found[]> {
 
 /** By id or by name. */
 export async function findRecord(channel: Channel, idOrName: string): Promise<Found> {
-  const found = (await getById(channel, idOrName)) ?? (await getByName(channel, idOrName));
+  const found = (await findById(channel, idOrName)) ?? (await getByName(channel, idOrName));
   if (found !== undefined) return found;
   throw new DriverError('not-found', `no session ${JSON.stringify(idOrName)} in namespace ${channel.namespace}`, {
     operation: 'find session',
   });
 }
 
-async function getById(channel: Channel, id: string): Promise<Found | undefined> {
+export async function findById(channel: Channel, id: string): Promise<Found | undefined> {
   try {
     const { container } = await channel.unary(ContainersService.get, { id });
     return container && toFound(container);

@@ -1,24 +1,36 @@
-import { readdirSync, readlinkSync, rmdirSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { listPids } from './cgroup.js';
 import { readOptional, readStat } from './proc.js';
 
 // What a crash can leave that containerd's API does not show. All of it is told to be a session's by the id alone.
 
+const run = promisify(execFile);
 const CGROUP_ROOT = '/sys/fs/cgroup';
+const RUNC_ROOT = '/run/containerd/runc';
+const SHIM_SOCKETS = '/run/containerd/s';
 const TERM_MS = 2_000;
 const TICKS_PER_SECOND = 100;
 
-export interface LeakedShim {
+/** A running shim. */
+export interface Shim {
   pid: number;
+  startTime: number;
   id: string;
+  address: string;
+  namespace: string;
+  /** Its directory below containerd's state, which may be deleted already. */
+  bundle: string;
 }
 
-/**
- * Shims of this daemon and namespace whose bundle was deleted under them (proc(5): the cwd ends in "(deleted)"). A
- * younger one than `minAgeMs` may still be starting.
- */
-export function findLeakedShims(address: string, namespace: string, minAgeMs: number): LeakedShim[] {
+/** The shims of one daemon and namespace that are at least `minAgeMs` old. */
+export function findShims(address: string, namespace: string, minAgeMs: number): Shim[] {
+  const uptimeMs = Number(readOptional('/proc/uptime')?.split(' ')[0]) * 1000;
   return readdirSync('/proc')
     .map(Number)
     .filter((pid) => pid > 0)
@@ -27,26 +39,27 @@ export function findLeakedShims(address: string, namespace: string, minAgeMs: nu
       if (!args[0]?.includes('containerd-shim')) return [];
       const option = (name: string) => args[args.indexOf(name) + 1];
       const id = option('-id');
-      const isOurs = option('-address') === address && option('-namespace') === namespace;
-      return isOurs && id !== undefined && isDeserted(pid, minAgeMs) ? [{ pid, id }] : [];
+      if (option('-address') !== address || option('-namespace') !== namespace || id === undefined) return [];
+      const stat = readStat(pid);
+      const bundle = readBundle(pid);
+      if (stat === undefined || stat.state === 'Z' || bundle === undefined) return [];
+      const { startTime } = stat;
+      const isOldEnough = uptimeMs - (startTime / TICKS_PER_SECOND) * 1000 >= minAgeMs;
+      return isOldEnough ? [{ pid, startTime, id, address, namespace, bundle }] : [];
     });
 }
 
-function isDeserted(pid: number, minAgeMs: number): boolean {
-  const stat = readStat(pid);
-  const uptime = Number(readOptional('/proc/uptime')?.split(' ')[0]);
-  if (stat === undefined || stat.state === 'Z') return false;
-  const ageMs = (uptime - stat.startTime / TICKS_PER_SECOND) * 1000;
+/** A shim works in its bundle; of a deleted directory proc(5) says so behind the name. */
+function readBundle(pid: number): string | undefined {
   try {
-    return ageMs >= minAgeMs && readlinkSync(`/proc/${pid}/cwd`).endsWith(' (deleted)');
+    return readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '');
   } catch {
-    return false;
+    return undefined;
   }
 }
 
-/** SIGTERM, then SIGKILL. */
-export async function endShim({ pid }: LeakedShim): Promise<void> {
-  const startTime = readStat(pid)?.startTime;
+/** SIGTERM, then SIGKILL; with it goes what it still kept running. */
+export async function endShim({ pid, startTime, id, namespace }: Shim): Promise<void> {
   const isThere = () => {
     const stat = readStat(pid);
     return stat !== undefined && stat.startTime === startTime && stat.state !== 'Z';
@@ -54,14 +67,54 @@ export async function endShim({ pid }: LeakedShim): Promise<void> {
   if (isThere()) process.kill(pid, 'SIGTERM');
   for (const until = Date.now() + TERM_MS; isThere() && Date.now() < until; ) await sleep(20);
   if (isThere()) process.kill(pid, 'SIGKILL');
+  for (const cgroup of findCgroups(namespace, 0).filter((found) => found.id === id)) {
+    for (const member of listPids(cgroup.path)) sendKill(member);
+  }
+}
+
+/** What is left on disk of a shim that has ended. */
+export async function removeBundle({ id, address, namespace, bundle }: Shim): Promise<void> {
+  const work = readWork(bundle);
+  // Nothing is deleted through a mount: what lies behind it may be anyone's.
+  for (const point of listMounts(bundle)) await run('umount', ['--', point]);
+  for (const path of [bundle, work]) {
+    if (path?.endsWith(join('io.containerd.runtime.v2.task', namespace, id)))
+      await rm(path, { recursive: true, force: true });
+  }
+  await rm(join(RUNC_ROOT, namespace, id), { recursive: true, force: true });
+  const socket = createHash('sha256')
+    .update(join(address, namespace, id))
+    .digest('hex');
+  await rm(join(SHIM_SOCKETS, socket), { force: true });
+}
+
+function readWork(bundle: string): string | undefined {
+  try {
+    return readlinkSync(join(bundle, 'work'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Mount points below a directory, the deepest first. */
+function listMounts(directory: string): string[] {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '');
+  return points
+    .filter((point) => point.startsWith(`${directory}/`))
+    .sort()
+    .reverse();
 }
 
 /** Directories under `/<namespace>/` of every cgroup hierarchy, by session id. */
-export function findCgroups(namespace: string): { id: string; path: string }[] {
+export function findCgroups(namespace: string, minAgeMs: number): { id: string; path: string }[] {
   const hierarchies = [CGROUP_ROOT, ...listDirectories(CGROUP_ROOT).map((name) => join(CGROUP_ROOT, name))];
+  const born = Date.now() - minAgeMs;
   return hierarchies.flatMap((hierarchy) => {
     const parent = join(hierarchy, namespace);
-    return listDirectories(parent).map((id) => ({ id, path: join(parent, id) }));
+    const found = listDirectories(parent).map((id) => ({ id, path: join(parent, id) }));
+    return found.filter(({ path }) => (statSync(path, { throwIfNoEntry: false })?.ctimeMs ?? born) <= born);
   });
 }
 
@@ -76,6 +129,14 @@ export function removeCgroup(path: string): boolean {
     if (code === 'ENOENT') return true;
     if (code === 'EBUSY') return false;
     throw error;
+  }
+}
+
+function sendKill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 

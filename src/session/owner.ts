@@ -18,7 +18,9 @@ export function isOwnerAlive(owner: string): boolean {
   const [ownBoot, ownNamespace] = readScope().split('.');
   if (boot !== ownBoot) return false;
   if (namespace !== ownNamespace) return true;
-  return String(readStat(Number(pid))?.startTime) === startTime;
+  const stat = readStat(Number(pid));
+  // A zombie has ended; where nobody waits for it, it stays for as long as the machine is up.
+  return stat !== undefined && String(stat.startTime) === startTime && stat.state !== 'Z' && stat.state !== 'X';
 }
 
 function readScope(): string {

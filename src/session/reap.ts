@@ -1,25 +1,26 @@
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
-import { removeRootfs } from '../image/rootfs.js';
+import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
+import { isLive, listCreations } from './claim.js';
 import type { SessionContext } from './context.js';
 import { listRecords } from './find.js';
-import { endShim, findCgroups, findLeakedShims, removeCgroup } from './leftovers.js';
+import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
 import { isOwnerAlive } from './owner.js';
-import { ID_PREFIX, LABEL, type SessionRecord } from './record.js';
-import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
+import { ID_PREFIX } from './record.js';
+import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
 
-/** What containerd does not know of may still be starting while it is younger. */
+/** What containerd does not know of may be what it is just starting, while it is younger. */
 const MIN_AGE_MS = 10_000;
 
-/** What a reaper removed, by id (shims by pid), and what it could not remove. */
+/** What a reaper removed, by id (shims by pid, cgroups by path), and what it could not remove. */
 export interface ReapReport {
   sessions: string[];
-  snapshots: string[];
-  leases: string[];
+  /** Tasks whose record was gone. */
+  tasks: string[];
+  /** Snapshots, FIFOs and leases of creations that did not come to a record. */
+  remains: string[];
   shims: number[];
-  directories: string[];
   cgroups: string[];
   /** What resisted and is tried again by the next run. */
   failures: { what: string; error: unknown }[];
@@ -39,77 +40,68 @@ export async function reapLeftovers(
   context: SessionContext,
   { now = new Date(), minAgeMs = MIN_AGE_MS }: ReapOptions = {},
 ): Promise<ReapReport> {
-  const { channel, snapshotter } = context;
-  const report: ReapReport = {
-    sessions: [],
-    snapshots: [],
-    leases: [],
-    shims: [],
-    directories: [],
-    cgroups: [],
-    failures: [],
-  };
+  const { channel } = context;
+  const report: ReapReport = { sessions: [], tasks: [], remains: [], shims: [], cgroups: [], failures: [] };
   const attempt = async <T>(what: string, list: T[], item: T, remove: () => unknown): Promise<void> => {
     try {
       if ((await remove()) !== false) list.push(item);
     } catch (error) {
-      report.failures.push({ what, error });
+      report.failures.push({ what: `${what} ${item}`, error });
     }
   };
 
+  for (const [id, undo] of context.unfinished) {
+    await attempt('session', report.sessions, id, async () => {
+      const failure = await undo.run();
+      if (failure !== undefined) throw failure.error;
+      context.unfinished.delete(id);
+    });
+  }
+
   // The order closes the race with a creation, which makes its lease first and drops it when the container is there:
-  // whatever is seen here and in neither of the later two lists was left.
-  const shims = findLeakedShims(channel.address, channel.namespace, minAgeMs);
-  const cgroups = findCgroups(channel.namespace);
-  const directories = await listDirectory(context.directory);
-  const snapshots = await listSnapshots(context);
-  const leases = await listLeases(context);
+  // whatever is seen here and in neither of the last two lists was left.
+  const shims = findShims(channel.address, channel.namespace, minAgeMs);
+  const cgroups = findCgroups(channel.namespace, minAgeMs);
+  const remains = [...(await listDirectory(context.directory)), ...(await listSnapshots(context))];
+  const tasks = await listTasks(context);
+  const creations = await listCreations(channel);
   const found = await listRecords(channel);
 
-  const abandoned = leases.filter(({ owner }) => !isOwnerAlive(owner)).map(({ id }) => id);
-  const dead = found.filter(({ record }) => isDead(record, now) || abandoned.includes(record.id));
-  for (const { record } of dead) {
-    await attempt(`session ${record.id}`, report.sessions, record.id, () =>
-      removeSession({ ...context, snapshotter: record.snapshotter }, record.id),
-    );
+  for (const { record } of found) {
+    const creation = creations.find(({ id }) => id === record.id);
+    const isUnstarted = tasks.get(record.id) === Status.CREATED && !isOwnerAlive(record.owner);
+    if (isLive({ creation, record }, now) && !isUnstarted) continue;
+    await attempt('session', report.sessions, record.id, () => removeSession(context, record));
   }
-  const known = new Set([...found.map(({ record }) => record.id), ...leases.map(({ id }) => id)]);
-  for (const id of abandoned) {
-    if (dead.some(({ record }) => record.id === id)) continue;
-    await attempt(`lease ${id}`, report.leases, id, () => removeSession(context, id));
-  }
+  const known = new Set(found.map(({ record }) => record.id));
   const isLeft = (id: string) => id.startsWith(ID_PREFIX) && !known.has(id);
-  for (const id of snapshots.filter(isLeft)) {
-    await attempt(`snapshot ${id}`, report.snapshots, id, () => removeRootfs(channel, { key: id, snapshotter }));
+  for (const id of [...tasks.keys()].filter(isLeft)) {
+    await attempt('task', report.tasks, id, () => removeOrphanTask(context, id));
   }
-  for (const id of directories.filter(isLeft)) {
-    await attempt(`directory ${id}`, report.directories, id, () => removeDirectory(join(context.directory, id)));
+  for (const { id } of creations.filter((creation) => !isLive({ creation }))) {
+    if (known.has(id)) await attempt('lease', report.remains, id, () => removeDeadLease(channel, id));
+    else remains.push(id);
   }
-  for (const shim of shims.filter(({ id }) => isLeft(id))) {
-    await attempt(`shim ${shim.pid}`, report.shims, shim.pid, () => endShim(shim));
+  for (const id of new Set(remains.filter(isLeft))) {
+    await attempt('remains of', report.remains, id, () => removeRemains(context, id));
   }
-  for (const { path } of cgroups.filter(({ id }) => isLeft(id))) {
-    await attempt(`cgroup ${path}`, report.cgroups, path, () => removeCgroup(path));
+  for (const { id } of creations) known.add(id);
+  const isUnknown = (id: string) => isLeft(id) && !tasks.has(id);
+  for (const shim of shims.filter(({ id }) => isUnknown(id))) {
+    await attempt('shim', report.shims, shim.pid, async () => {
+      await endShim(shim);
+      await removeBundle(shim);
+    });
+  }
+  for (const { path } of cgroups.filter(({ id }) => isUnknown(id))) {
+    await attempt('cgroup', report.cgroups, path, () => removeCgroup(path));
   }
   return report;
 }
 
-/** Everything that a session's creation acquires, in the order of its undo. */
-export async function removeSession({ channel, snapshotter, directory }: SessionContext, id: string): Promise<void> {
-  await removeTask(channel, id);
-  await removeContainer(channel, id);
-  await removeRootfs(channel, { key: id, snapshotter });
-  await removeDirectory(join(directory, id));
-  await removeLease(channel, id);
-}
-
-function isDead({ owner, expiresAt }: SessionRecord, now: Date): boolean {
-  return expiresAt === undefined ? !isOwnerAlive(owner) : expiresAt <= now;
-}
-
-async function listLeases({ channel }: SessionContext): Promise<{ id: string; owner: string }[]> {
-  const { leases } = await channel.unary(LeasesService.list, { filters: [`labels."${LABEL.owner}"`] });
-  return leases.map(({ id, labels }) => ({ id, owner: labels[LABEL.owner] ?? '' }));
+async function listTasks({ channel }: SessionContext): Promise<Map<string, Status>> {
+  const { tasks } = await channel.unary(TasksService.list, { filter: '' });
+  return new Map(tasks.map(({ id, containerId, status }) => [containerId || id, status]));
 }
 
 async function listSnapshots({ channel, snapshotter }: SessionContext): Promise<string[]> {

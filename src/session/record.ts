@@ -12,6 +12,8 @@ export const ID_PREFIX = 'cadre-';
 export const LABEL = {
   owner: 'cadre.dev/owner',
   name: 'cadre.dev/name',
+  /** On the lease of a creation alone; it says which record is its own. */
+  createdAt: 'cadre.dev/created-at',
   expiresAt: 'cadre.dev/expires-at',
   metadata: 'cadre.dev/metadata.',
 } as const;

@@ -5,17 +5,21 @@ import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
 import type { FifoPool } from '../stdio/fifo.js';
 import type { OutputChunk } from '../stdio/merge.js';
+import { explainAbsence } from './absence.js';
 import { type AttachOptions, attachSession } from './attach.js';
 import { findCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
 import type { Execution } from './execution.js';
 import type { RunningExec } from './executor.js';
+import { extendSession } from './extend.js';
+import { findRecord } from './find.js';
 import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
 import { type LogOptions, readLogs } from './logs.js';
 import { prepareIo } from './main-io.js';
 import type { SessionRecord } from './record.js';
+import { removeSessionTask } from './remove.js';
 import { RunningExecs } from './running-execs.js';
 import { readStats, type SessionStats, type WatchStatsOptions, watchStats } from './stats.js';
 import {
@@ -31,7 +35,6 @@ import {
   stopTask,
 } from './task.js';
 import { TaskExecutor } from './task-executor.js';
-import { removeTask } from './teardown.js';
 import { readUserFiles } from './user-files.js';
 
 export interface SessionParts {
@@ -50,7 +53,7 @@ export class Session implements AsyncDisposable {
   /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */
   readonly runtime: string;
   readonly #context: SessionContext;
-  readonly #record: SessionRecord;
+  #record: SessionRecord;
   readonly #undo: Cleanup;
   readonly #execs: RunningExecs;
   #userFiles: Promise<UserFiles> | undefined;
@@ -81,13 +84,12 @@ export class Session implements AsyncDisposable {
    */
   async exec(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
     const execution = await this.spawn(command, args, options);
-    return execution.result();
+    return this.#whileAlive(() => execution.result());
   }
 
   /** Starts a command; resolves when it runs. */
   async spawn(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<Execution> {
-    this.#assertAlive();
-    return this.#execs.spawn(command, args, options);
+    return this.#whileAlive(() => this.#execs.spawn(command, args, options));
   }
 
   /** Commands that run in the session, whoever started them. */
@@ -98,8 +100,12 @@ export class Session implements AsyncDisposable {
   };
 
   async info(): Promise<SessionInfo> {
-    this.#assertAlive();
-    return readInfo(this.#context.channel, this.#record);
+    return this.#whileAlive(async () => {
+      const { channel } = this.#context;
+      // Read anew: another process may have extended it.
+      const { record } = await findRecord(channel, this.sessionId);
+      return readInfo(channel, record);
+    });
   }
 
   /** What the session uses, measured over a tenth of a second. */
@@ -133,13 +139,21 @@ export class Session implements AsyncDisposable {
 
   /** Stops every process of the session where it is, until `resume`. */
   async pause(): Promise<void> {
-    this.#assertAlive();
-    await pauseTask(this.#context.channel, this.sessionId);
+    await this.#whileAlive(() => pauseTask(this.#context.channel, this.sessionId));
   }
 
   async resume(): Promise<void> {
-    this.#assertAlive();
-    await resumeTask(this.#context.channel, this.sessionId);
+    await this.#whileAlive(() => resumeTask(this.#context.channel, this.sessionId));
+  }
+
+  /**
+   * Sets the end of its life to `ttlMs` from now and resolves with it. It is then kept until that time although its
+   * owner ends, and removed at that time although its owner lives.
+   */
+  async extend(ttlMs: number): Promise<Date> {
+    const expiresAt = await this.#whileAlive(() => extendSession(this.#context.channel, this.sessionId, ttlMs));
+    this.#record = { ...this.#record, expiresAt };
+    return expiresAt;
   }
 
   /** Ends what runs inside: SIGTERM, a grace, then SIGKILL. The root file system stays, for `start`. */
@@ -162,7 +176,7 @@ export class Session implements AsyncDisposable {
     if (state !== 'stopped') {
       throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
     }
-    await removeTask(channel, id);
+    await removeSessionTask(this.#context, id);
     const pid = await createTask(
       channel,
       id,
@@ -175,8 +189,7 @@ export class Session implements AsyncDisposable {
 
   /** SIGKILL for everything inside. The root file system stays, for `start`. */
   async kill(): Promise<KillReport> {
-    this.#assertAlive();
-    return killSession(this.#context.channel, this.sessionId, this.#init);
+    return this.#whileAlive(() => killSession(this.#context.channel, this.sessionId, this.#init));
   }
 
   /**
@@ -187,8 +200,12 @@ export class Session implements AsyncDisposable {
     this.#destroyed = true;
     const failure = await this.#undo.run();
     await this.#execs.settle();
-    if (failure === undefined) return;
     const { sessionId } = this;
+    if (failure === undefined) {
+      this.#context.unfinished.delete(sessionId);
+      return;
+    }
+    this.#context.unfinished.set(sessionId, this.#undo);
     throw new DriverError(
       'unavailable',
       `session ${sessionId} is not fully destroyed, left: ${failure.pending.join(', ')}`,
@@ -211,6 +228,17 @@ export class Session implements AsyncDisposable {
 
   get #directory(): string {
     return join(this.#context.directory, this.sessionId);
+  }
+
+  /** Names the end of the session as the reason where another process destroyed or stopped it. */
+  async #whileAlive<T>(act: () => Promise<T>): Promise<T> {
+    this.#assertAlive();
+    try {
+      return await act();
+    } catch (error) {
+      this.#assertAlive();
+      throw await explainAbsence(this.#context.channel, this.sessionId, error);
+    }
   }
 
   #assertAlive(): void {

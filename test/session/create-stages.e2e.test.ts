@@ -44,7 +44,13 @@ function breakCall(real: Channel, counter: { calls: string[]; failAt: number; lo
 }
 
 function plan(broken: Channel) {
-  const session: SessionContext = { channel: broken, snapshotter: 'overlayfs', directory, owner: describeOwner() };
+  const session: SessionContext = {
+    channel: broken,
+    snapshotter: 'overlayfs',
+    directory,
+    owner: describeOwner(),
+    unfinished: new Map(),
+  };
   return {
     session,
     request: planSession(parsePolicy({}), {}, image, { context: session, uuid: 'test', host: readHostFacts() }),

@@ -1,0 +1,24 @@
+import { DriverError, hasCode } from '../core/error.js';
+import type { Channel } from '../rpc/channel.js';
+import { findById } from './find.js';
+import { readTask } from './task.js';
+
+/**
+ * Says what containerd's "not found" means for a session: another process destroyed it, or it has stopped. Errors that
+ * have nothing to do with either come back as they are.
+ */
+export async function explainAbsence(channel: Channel, id: string, error: unknown): Promise<unknown> {
+  if (!hasCode(error, 'not-found', 'failed-precondition', 'data-loss', 'unknown')) return error;
+  try {
+    const options = { cause: error, ...(error.operation === undefined ? {} : { operation: error.operation }) };
+    if ((await findById(channel, id)) === undefined) {
+      return new DriverError('destroyed', `session ${id} is destroyed`, options);
+    }
+    const { state } = await readTask(channel, id);
+    if (state !== 'stopped' || hasCode(error, 'data-loss')) return error;
+    return new DriverError('failed-precondition', `session ${id} is stopped`, options);
+  } catch {
+    // The daemon is away: the first failure is the one to tell.
+    return error;
+  }
+}

@@ -1,0 +1,104 @@
+import { join } from 'node:path';
+import { hasCode } from '../core/error.js';
+import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { removeRootfs } from '../image/rootfs.js';
+import { packJson } from '../rpc/any.js';
+import type { Channel } from '../rpc/channel.js';
+import { isLive, isStillOurs, readClaim } from './claim.js';
+import type { SessionContext } from './context.js';
+import { drainFifos } from './fifo-drain.js';
+import type { SessionRecord } from './record.js';
+import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
+
+/** Everything that a session's creation acquires, in the order of its undo. */
+export async function removeSession(context: SessionContext, record: SessionRecord): Promise<void> {
+  const { channel, directory } = context;
+  const { id, snapshotter } = record;
+  const steps = [
+    () => removeSessionTask(context, id),
+    () => removeContainer(channel, id),
+    () => removeDirectory(join(directory, id)),
+    () => removeRootfs(channel, { key: id, snapshotter }),
+  ];
+  for (const step of steps) {
+    if (!(await isStillOurs(channel, record))) return;
+    await step();
+  }
+  await removeDeadLease(channel, id);
+}
+
+/** What is left of a session without a record: its files, its snapshot and the lease of its creation. */
+export async function removeRemains(context: SessionContext, id: string): Promise<boolean> {
+  const { channel, directory, snapshotter } = context;
+  const steps = [
+    () => removeDirectory(join(directory, id)),
+    () => removeRootfs(channel, { key: id, snapshotter }),
+    () => removeLease(channel, id),
+  ];
+  for (const step of steps) {
+    const claim = await readClaim(channel, id);
+    if (claim.record !== undefined || isLive(claim)) return false;
+    await step();
+  }
+  return true;
+}
+
+/** The lease of a creation whose process has ended, whether the session of the id is its own or not. */
+export async function removeDeadLease(channel: Channel, id: string): Promise<boolean> {
+  const { creation } = await readClaim(channel, id);
+  if (creation === undefined || isLive({ creation })) return false;
+  await removeLease(channel, id);
+  return true;
+}
+
+/** Removes what stands in the way of a new session of this id. False when someone answers for it. */
+export async function clearDead(context: SessionContext, id: string): Promise<boolean> {
+  const claim = await readClaim(context.channel, id);
+  if (isLive(claim)) return false;
+  if (claim.record === undefined) await removeRemains(context, id);
+  else await removeSession(context, claim.record);
+  return true;
+}
+
+/** The task with all that writes for it, whoever read that. */
+export function removeSessionTask({ channel, directory }: SessionContext, id: string): Promise<void> {
+  return drainFifos(join(directory, id), () => removeTask(channel, id));
+}
+
+/**
+ * A task whose record was removed while it was still being created is listed and cannot be reached. With a record of
+ * the id it can.
+ */
+export async function removeOrphanTask(context: SessionContext, id: string): Promise<boolean> {
+  const { channel } = context;
+  if (!(await isRecreated(channel, id))) return false;
+  await removeSessionTask(context, id);
+  await removeContainer(channel, id);
+  return true;
+}
+
+/** Without a spec, an image and labels it is a handle on the task and nothing that could be run. */
+async function isRecreated(channel: Channel, id: string): Promise<boolean> {
+  try {
+    await channel.unary(ContainersService.create, {
+      container: {
+        id,
+        labels: {},
+        image: '',
+        runtime: { name: 'io.containerd.runc.v2', options: undefined },
+        spec: packJson('types.containerd.io/opencontainers/runtime-spec/1/Spec', {}),
+        snapshotter: '',
+        snapshotKey: '',
+        createdAt: undefined,
+        updatedAt: undefined,
+        extensions: {},
+        sandbox: '',
+      },
+    });
+    return true;
+  } catch (error) {
+    // Someone has made a session of the name meanwhile, or the same repair.
+    if (hasCode(error, 'already-exists')) return false;
+    throw error;
+  }
+}

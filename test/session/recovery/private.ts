@@ -1,0 +1,49 @@
+/** A containerd of a file's own, for tests that kill it or count what is left on it. */
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import { ContainerdProvider } from '../../../src/index.js';
+import { Channel } from '../../../src/rpc/channel.js';
+import { nameStateDirectory, type SessionContext } from '../../../src/session/context.js';
+import { describeOwner } from '../../../src/session/owner.js';
+import { type ReapReport, reapLeftovers } from '../../../src/session/reap.js';
+import { context } from '../../support/context.js';
+import { type Daemon, type DaemonOptions, nameNamespace, startDaemon } from '../../support/daemon.js';
+import type { Scope } from '../../support/leaks.js';
+
+/** The long variants, which `npm run soak` runs. */
+export const isSoak = process.env.CADRE_SOAK !== undefined;
+
+export interface PrivateHost {
+  daemon: Daemon;
+  scope: Scope & { stateRoot: string };
+  /** For a provider in another process; its image is there already. */
+  options: { image: string; address: string; namespace: string; stateRoot: string };
+  provider: ContainerdProvider;
+  channel: Channel;
+  /** As another process would, with the session layer's own means. */
+  reap(now?: Date): Promise<ReapReport>;
+}
+
+/** Goes after the file's tests. */
+export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promise<PrivateHost> {
+  const { generation, images } = context;
+  const daemon = await startDaemon({ generation, ...daemonOptions });
+  afterAll(() => daemon.stop());
+  const { address, root } = daemon;
+  const scope = { address, root, namespace: nameNamespace(), stateRoot: join(root, 'sessions') };
+  const options = { image: images.reference, address, namespace: scope.namespace, stateRoot: scope.stateRoot };
+  const provider = new ContainerdProvider(options);
+  afterAll(() => provider[Symbol.asyncDispose]());
+  await provider.importImage(images.dockerArchive);
+  const channel = new Channel(scope);
+  afterAll(() => channel.close());
+  const session: SessionContext = {
+    channel,
+    snapshotter: 'overlayfs',
+    directory: nameStateDirectory(scope.stateRoot, channel),
+    owner: describeOwner(),
+    unfinished: new Map(),
+  };
+  const reap = (now = new Date()) => reapLeftovers(session, { now, minAgeMs: 0 });
+  return { daemon, scope, options, provider, channel, reap };
+}

@@ -1,0 +1,73 @@
+/** A process that uses sessions as it is told, a JSON command a line, and is there to be killed: see worker.ts. */
+import { createInterface } from 'node:readline';
+import { ContainerdProvider } from '../../../src/index.js';
+import type { CreateOptions } from '../../../src/provider/create-options.js';
+import type { ProviderOptions } from '../../../src/provider/options.js';
+import type { Session } from '../../../src/session/session.js';
+
+/** What a worker can be told to do, with what it takes and what it answers. */
+export interface Verbs {
+  create(options: CreateOptions): Promise<string>;
+  getOrCreate(name: string): Promise<string>;
+  connect(idOrName: string): Promise<string>;
+  /** Answers when the command has ended. */
+  exec(id: string, script: string): Promise<{ stdout: string; exitCode: number }>;
+  /** Answers when the command runs; nobody reads its output. */
+  spawn(id: string, script: string): Promise<void>;
+  destroy(id: string): Promise<void>;
+  reap(): Promise<string[]>;
+  /** Answers when `width` loops of create, exec and destroy are under way; they never end. */
+  churn(width: number): Promise<void>;
+}
+
+const provider = new ContainerdProvider(JSON.parse(process.argv[2] ?? '{}') as ProviderOptions);
+const sessions = new Map<string, Session>();
+
+function keep(session: Session): string {
+  sessions.set(session.sessionId, session);
+  return session.sessionId;
+}
+
+function find(id: string): Session {
+  const session = sessions.get(id);
+  if (session === undefined) throw new Error(`this worker has no session ${id}`);
+  return session;
+}
+
+async function loop(): Promise<never> {
+  for (;;) {
+    const session = await provider.createSession();
+    await session.exec('sh', ['-c', 'echo $$; sleep 0.01; seq 2000']);
+    await session.destroy();
+  }
+}
+
+const verbs: Verbs = {
+  create: async (options) => keep(await provider.createSession(options)),
+  getOrCreate: async (name) => keep(await provider.getOrCreate(name)),
+  connect: async (idOrName) => keep(await provider.connect(idOrName)),
+  async exec(id, script) {
+    const { stdout, exitCode } = await find(id).exec('sh', ['-c', script]);
+    return { stdout, exitCode };
+  },
+  async spawn(id, script) {
+    await find(id).spawn('sh', ['-c', script]);
+  },
+  destroy: (id) => find(id).destroy(),
+  reap: async () => (await provider.reap()).sessions,
+  async churn(width) {
+    await provider.reap();
+    for (let i = 0; i < width; i++) loop();
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { call, verb, args } = JSON.parse(line) as { call: number; verb: keyof Verbs; args: never[] };
+  const answer = (verbs[verb] as (...given: never[]) => Promise<unknown>)(...args);
+  answer.then(
+    (value) => process.stdout.write(`${JSON.stringify({ call, value })}\n`),
+    (error) =>
+      process.stdout.write(`${JSON.stringify({ call, error: { code: error.code, message: error.message } })}\n`),
+  );
+}
+process.exit(0);

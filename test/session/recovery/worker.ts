@@ -1,0 +1,64 @@
+/** Another process of ours, to be told what to do and to be killed. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { ProviderOptions } from '../../../src/provider/options.js';
+import type { Verbs } from './worker-fixture.js';
+
+const FIXTURE = fileURLToPath(new URL('./worker-fixture.ts', import.meta.url));
+
+interface Waiting {
+  resolve(value: never): void;
+  reject(error: Error): void;
+}
+
+export class Worker implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #ended: Promise<unknown>;
+  #calls = 0;
+
+  constructor(options: ProviderOptions) {
+    this.#child = spawn(process.execPath, ['scripts/run-ts.mjs', FIXTURE, JSON.stringify(options)], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    // A worker that is killed while it is told something breaks this pipe, as it should.
+    this.#child.stdin?.on('error', () => undefined);
+    this.#ended = once(this.#child, 'exit').then(() => {
+      for (const { reject } of this.#waiting.values()) reject(new Error('the worker has ended'));
+    });
+    const lines = createInterface({ input: this.#child.stdout as NodeJS.ReadableStream });
+    lines.on('line', (line) => this.#settle(line));
+  }
+
+  get pid(): number {
+    return this.#child.pid as number;
+  }
+
+  /** Rejects with the worker's error, `code` included. */
+  tell<V extends keyof Verbs>(verb: V, ...args: Parameters<Verbs[V]>): ReturnType<Verbs[V]> {
+    const call = ++this.#calls;
+    const answer = new Promise((resolve, reject) => this.#waiting.set(call, { resolve, reject }));
+    this.#child.stdin?.write(`${JSON.stringify({ call, verb, args })}\n`);
+    return answer as ReturnType<Verbs[V]>;
+  }
+
+  /** SIGKILL; resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.kill();
+  }
+
+  #settle(line: string): void {
+    const { call, value, error } = JSON.parse(line);
+    const waiting = this.#waiting.get(call);
+    this.#waiting.delete(call);
+    if (error === undefined) waiting?.resolve(value as never);
+    else waiting?.reject(Object.assign(new Error(error.message), { code: error.code }));
+  }
+}
