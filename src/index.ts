@@ -1,4 +1,31 @@
 // For those who run sessions.
 export { CapabilityMismatchError, DriverError, type ErrorCode, type Fault } from './core/error.js';
+export type { Image } from './image/image.js';
+export type {
+  FlatPolicy,
+  HealthCheck,
+  IsolationPolicy,
+  MountSpec,
+  NetworkMode,
+  NetworkRules,
+  ResourceLimits,
+  SecretBinding,
+  UlimitSpec,
+} from './policy/types.js';
+export type { CreateOptions, SessionOptions } from './provider/create-options.js';
+export type { HealthResult } from './provider/health.js';
 export type { ProviderOptions } from './provider/options.js';
-export { ContainerdProvider } from './provider/provider.js';
+export { type Capabilities, ContainerdProvider, type ListFilter } from './provider/provider.js';
+export type { AttachOptions } from './session/attach.js';
+export type { SessionEvent } from './session/events.js';
+export type { ExecOptions, ExecResult, TtySize } from './session/exec-options.js';
+export type { Execution } from './session/execution.js';
+export type { RunningExec } from './session/executor.js';
+export type { SessionInfo } from './session/info.js';
+export type { KillReport } from './session/kill-tree.js';
+export type { LogOptions } from './session/logs.js';
+export type { ReapReport } from './session/reap.js';
+export type { Session } from './session/session.js';
+export type { SessionStats, WatchStatsOptions } from './session/stats.js';
+export type { StopOptions, TaskState } from './session/task.js';
+export type { OutputChunk } from './stdio/merge.js';
