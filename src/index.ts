@@ -1,6 +1,15 @@
 // For those who run sessions.
-export { CapabilityMismatchError, DriverError, type ErrorCode, type Fault } from './core/error.js';
+export {
+  CapabilityMismatchError,
+  DriverError,
+  type DriverErrorOptions,
+  type ErrorCode,
+  type Fault,
+} from './core/error.js';
+export type { ArchiveSource } from './image/archive.js';
+export type { ImageConfig, Platform, TypedBlob } from './image/document.js';
 export type { Image } from './image/image.js';
+export type { ImportOptions } from './image/import.js';
 export type {
   FlatPolicy,
   HealthCheck,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
+import type { ArchiveSource } from '../image/archive.js';
 import { getImage, type Image } from '../image/image.js';
 import { type ImportOptions, importArchive } from '../image/import.js';
 import type { FlatPolicy, IsolationPolicy, NetworkMode } from '../policy/types.js';
@@ -123,7 +124,7 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   /** Imports the images of a docker-archive or an OCI layout, see `importArchive`. */
-  async importImage(archive: Parameters<typeof importArchive>[1], options: ImportOptions = {}): Promise<Image[]> {
+  async importImage(archive: ArchiveSource, options: ImportOptions = {}): Promise<Image[]> {
     await this.#connect();
     return importArchive(this.#channel, archive, { snapshotter: this.#options.snapshotter, ...options });
   }

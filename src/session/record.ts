@@ -22,7 +22,7 @@ export const EXTENSION = 'cadre.dev/session';
 const EXTENSION_TYPE = 'cadre.dev/session/v1';
 
 /** How the session's own command is connected. */
-export interface CommandIo {
+interface CommandIo {
   terminal: boolean;
   /** It reads from whoever attaches; without it, it reads end of input. */
   stdin: boolean;

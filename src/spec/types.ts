@@ -59,7 +59,7 @@ export interface OciSeccomp {
   syscalls: OciSeccompRule[];
 }
 
-export interface OciLinux {
+interface OciLinux {
   cgroupsPath: string;
   namespaces: { type: string; path?: string }[];
   resources: OciResources;
