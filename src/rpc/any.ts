@@ -2,16 +2,13 @@ import { DriverError } from '../core/error.js';
 import type { Any } from '../generated/google/protobuf/any.js';
 
 interface Codec<T> {
-  encode(message: T): { finish(): Uint8Array };
   decode(input: Uint8Array): T;
 }
 
-/** Packs a protobuf message. containerd 1.6 refuses the `type.googleapis.com/` prefix, so the bare full name is sent. */
-export function packMessage<T>(typeUrl: string, codec: Codec<T>, message: T): Any {
-  return { typeUrl, value: Buffer.from(codec.encode(message).finish()) };
-}
-
-/** Packs a value as JSON, as containerd itself does for OCI documents. */
+/**
+ * Packs a value as JSON, as containerd itself does for OCI documents. The type is a bare name: containerd 1.6 refuses
+ * the prefix `type.googleapis.com/`.
+ */
 export function packJson(typeUrl: string, value: unknown): Any {
   return { typeUrl, value: Buffer.from(JSON.stringify(value)) };
 }
