@@ -1,4 +1,4 @@
-import type { Fault } from '../core/error.js';
+import { type Fault, formatValue } from '../core/error.js';
 import { suggestKey } from './suggest.js';
 
 /** Everything that is wrong with an input, unknown names apart from wrong values. */
@@ -10,34 +10,43 @@ export interface Findings {
 /** Looks at one value and adds what is wrong with it to the findings. */
 export type Check = (value: unknown, path: string, findings: Findings) => void;
 
-function expect(isRight: (value: unknown) => boolean, expected: string): Check {
+/** A plain object of any realm: no array, and no class or Map, whose content is elsewhere than in its own fields. */
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+export function accept(isRight: (value: unknown) => boolean, expected: string): Check {
   return (value, path, { wrong }) => {
     if (!isRight(value)) wrong.push({ path, value, expected });
   };
 }
 
-const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+/** A text of which the rest holds. */
+export function acceptText(isRight: (value: string) => boolean, expected: string): Check {
+  return accept((value) => typeof value === 'string' && isRight(value), expected);
+}
 
 /** A whole number of at least `min` and at most `max`. */
 export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER, unit = ''): Check {
   const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
-  return expect(
-    (value) => Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max,
+  return accept(
+    (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max,
     `a whole number ${unit}${unit && ' '}${range}`,
   );
 }
 
-/** A number above 0. */
-export const positive = expect((value) => isNumber(value) && value > 0, 'a number above 0');
-export const boolean = expect((value) => typeof value === 'boolean', 'true or false');
-export const text = expect(
-  (value) => typeof value === 'string' && value !== '' && !value.includes('\0'),
+export const boolean = accept((value) => typeof value === 'boolean', 'true or false');
+
+export const text = acceptText(
+  (value) => value !== '' && !value.includes('\0'),
   'a text that is not empty and has no NUL',
 );
-export const absolutePath = expect(
+
+export const absolutePath = acceptText(
   (value) =>
-    typeof value === 'string' &&
-    /^\/./.test(value) &&
+    value.startsWith('/') &&
     !value.includes('\0') &&
     value
       .split('/')
@@ -46,33 +55,37 @@ export const absolutePath = expect(
   'an absolute path below /, without . .. or empty parts',
 );
 
-export function oneOf(...choices: readonly unknown[]): Check {
-  return expect((value) => choices.includes(value), `one of ${choices.join(', ')}`);
-}
-
-export function matching(pattern: RegExp, expected: string): Check {
-  return expect((value) => typeof value === 'string' && pattern.test(value), expected);
+export function oneOf(...choices: readonly string[]): Check {
+  return acceptText((value) => choices.includes(value), `one of ${choices.join(', ')}`);
 }
 
 /** The first choice that finds nothing wrong; `expected` describes them all. */
 export function either(expected: string, ...choices: readonly Check[]): Check {
-  return (value, path, findings) => {
-    const fits = choices.some((check) => {
-      const own: Findings = { unknown: [], wrong: [] };
-      check(value, path, own);
-      return own.unknown.length + own.wrong.length === 0;
-    });
-    if (!fits) findings.wrong.push({ path, value, expected });
-  };
+  return accept(
+    (value) =>
+      choices.some((check) => {
+        const { unknown, wrong }: Findings = { unknown: [], wrong: [] };
+        check(value, '', { unknown, wrong });
+        return unknown.length + wrong.length === 0;
+      }),
+    expected,
+  );
+}
+
+/** An object is held to its shape, so that its fields are named one by one, and anything else to `otherwise`. */
+export function shapeOr(expected: string, object: Check, otherwise: Check): Check {
+  const simple = either(expected, otherwise);
+  return (value, path, findings) => (isRecord(value) ? object : simple)(value, path, findings);
 }
 
 export function list(item: Check): Check {
   return (value, path, findings) => {
-    if (!Array.isArray(value)) findings.wrong.push({ path, value, expected: 'a list' });
-    else
-      value.forEach((entry, index) => {
-        item(entry, `${path}[${index}]`, findings);
-      });
+    if (!Array.isArray(value)) {
+      findings.wrong.push({ path, value, expected: 'a list' });
+      return;
+    }
+    // entries() meets holes, which forEach would pass over.
+    for (const [index, entry] of value.entries()) item(entry, `${path}[${index}]`, findings);
   };
 }
 
@@ -80,23 +93,28 @@ export function list(item: Check): Check {
 export function shape(keys: Record<string, Check>, required: readonly string[] = []): Check {
   const known = Object.keys(keys);
   return (value, path, findings) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      findings.wrong.push({ path: path || 'policy', value, expected: 'an object' });
+    if (!isRecord(value)) {
+      findings.wrong.push({ path, value, expected: 'a plain object' });
       return;
     }
-    const join = (key: string) => (path === '' ? key : `${path}.${key}`);
     for (const [key, entry] of Object.entries(value)) {
       const check = Object.hasOwn(keys, key) ? keys[key] : undefined;
-      if (check !== undefined) {
-        if (entry !== undefined) check(entry, join(key), findings);
-        continue;
-      }
-      const suggestion = suggestKey(key, known);
-      const fault = { path: join(key), value: entry, expected: `no such field, only ${known.join(', ')}` };
-      findings.unknown.push(suggestion === undefined ? fault : { ...fault, suggestion });
+      if (check === undefined) {
+        const suggestion = suggestKey(key, known);
+        const fault = { path: joinPath(path, key), value: entry, expected: `one of the fields ${known.join(', ')}` };
+        findings.unknown.push(suggestion === undefined ? fault : { ...fault, suggestion });
+      } else if (entry !== undefined) check(entry, joinPath(path, key), findings);
     }
     for (const key of required) {
-      if (!Object.hasOwn(value, key)) findings.wrong.push({ path: join(key), value: undefined, expected: 'a value' });
+      if (!Object.hasOwn(value, key) || value[key] === undefined) {
+        findings.wrong.push({ path: joinPath(path, key), value: undefined, expected: 'a value' });
+      }
     }
   };
+}
+
+/** `a.b`, or `a["x y"]` where a key would break the line or the path. */
+function joinPath(path: string, key: string): string {
+  if (!/^[\w$-]{1,80}$/.test(key)) return `${path}[${formatValue(key)}]`;
+  return path === '' ? key : `${path}.${key}`;
 }

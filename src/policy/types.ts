@@ -30,16 +30,19 @@ export interface ResourceLimits {
   ulimits?: UlimitSpec[];
   /** Default deadline of every exec, in ms; none without it. */
   timeoutMs?: number;
-  /** Processors, fractions included. */
+  /** Processors, fractions included; at least 0.01, as the kernel takes no less. */
   cpus?: number;
   /** MiB of swap beyond `memoryMb`. Defaults to none. */
   memorySwapMb?: number;
+  /** Relative weight of disk access, from 1 to 10,000. Not honoured yet. */
   ioWeight?: number;
+  /** MiB that the session may write to its file system. Not honoured yet. */
   diskMb?: number;
   /** From -1000 to 1000 (proc(5)): how soon the kernel takes the session's processes when the host runs out. */
   oomScoreAdj?: number;
 }
 
+/** Not honoured yet. A value is in no message and no fault. */
 export interface SecretBinding {
   name: string;
   value: string;
@@ -47,14 +50,21 @@ export interface SecretBinding {
   as?: 'file' | 'env';
 }
 
+/** Not honoured yet. */
 export interface NetworkRules {
+  /** Hosts that can be reached. */
   allow?: string[];
+  /** Addresses of name servers. */
   dns?: string[];
+  /** Ports of the session, or mappings such as `8080:80`. */
   ports?: (number | string)[];
+  /** Kbit/s. */
   bandwidthKbps?: number;
 }
 
+/** Not honoured yet. Times are in ms. */
 export interface HealthCheck {
+  /** Command and arguments; exit code 0 is healthy. */
   test: readonly string[];
   intervalMs?: number;
   timeoutMs?: number;
@@ -68,6 +78,7 @@ export interface IsolationPolicy {
   mounts?: MountSpec[];
   /** Defaults to `none`. */
   networkMode?: NetworkMode;
+  /** Names of variables that are passed on from the host. Not honoured yet. */
   envAllowlist?: string[];
   secrets?: SecretBinding[];
   resources?: ResourceLimits;
@@ -78,16 +89,18 @@ export interface IsolationPolicy {
   user?: string;
   /** Set-user-id programs give no privileges. Defaults to true. */
   noNewPrivileges?: boolean;
-  /** Changes to the default set, by name with or without `CAP_`; drops win, and `ALL` drops every default. */
+  /** Changes to the default set, by name with or without `CAP_`; drops win. `ALL` drops every default and cannot be added. */
   capabilities?: { add?: string[]; drop?: string[] };
-  /** Filter of system calls. Defaults to `default`. */
+  /** Filter of system calls. Defaults to `default`; `strict` and a path are not honoured yet. */
   seccomp?: 'default' | 'strict' | 'unconfined' | { path: string };
+  /** Name of a profile that the host has loaded. Not honoured yet. */
   apparmor?: string;
+  /** Maps root inside to an ordinary user of the host. Not honoured yet. */
   userns?: boolean | { uid: number; size: number };
   healthCheck?: HealthCheck;
 }
 
-/** The flat form of the older Kata README; it says the same as an IsolationPolicy. */
+/** The flat form of the older Kata README. Both forms may meet in one policy, as long as they say the same. */
 export interface FlatPolicy {
   /** Bytes. */
   memory?: number;

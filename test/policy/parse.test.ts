@@ -70,9 +70,19 @@ describe('parsePolicy', () => {
     [{ cpu: '0m' }, 'cpu', '0m'],
     [{ memory: 1, resources: {} }, 'memory', 1],
     [{ memory: 2 ** 28, resources: { memoryMb: 1024 } }, 'memory', 2 ** 28],
-    [{ networkIsolation: true, networkMode: 'none' }, 'networkIsolation', true],
+    [{ networkIsolation: true, networkMode: 'full' }, 'networkIsolation', true],
+    [{ resources: { cpus: 0.001 } }, 'resources.cpus', 0.001],
+    [{ cpu: '9m' }, 'cpu', '9m'],
+    [{ cpu: 1, resources: { cpus: 2 } }, 'cpu', 1],
+    [{ capabilities: { drop: ['NET_RWA'] } }, 'capabilities.drop[0]', 'NET_RWA'],
+    [{ capabilities: { add: ['ALL'] } }, 'capabilities.add[0]', 'ALL'],
+    [{ mounts: new Array(1) }, 'mounts[0]', undefined],
+    [{ resources: new Map([['memoryMb', 64]]) }, 'resources', new Map([['memoryMb', 64]])],
+    [Object.create({ memory: 'x' }), 'policy', {}],
+    [new Date(0), 'policy', new Date(0)],
     [null, 'policy', null],
-    ['none', 'policy', 'none'],
+    ['none', 'policy', '[hidden]'],
+    [undefined, 'policy', undefined],
   ])('%j: a fault at %s', (policy, path, value) => {
     expect(fail(policy)).toMatchObject({ code: 'invalid-argument', faults: [{ path, value }] });
   });
@@ -107,10 +117,82 @@ describe('parsePolicy', () => {
       [{ name: '', value: 'topsecret' }],
       [{ name: 'a', value: 'topsecret\0' }],
       [{ name: 'a', vlaue: 'topsecret' }],
+      { a: 'topsecret' },
     ]) {
-      const error = fail({ secrets });
-      expect(JSON.stringify([error.message, error.faults])).not.toContain('topsecret');
+      for (const policy of [
+        { secrets },
+        { secret: secrets },
+        // A text alone in a known field is shown, as it is what was meant for that field.
+        ...(typeof secrets === 'string' ? [] : [{ mounts: secrets }, { network: secrets, x: 1 }]),
+        { resources: [{ secrets }] },
+        [{ secrets }],
+        JSON.stringify({ secrets }),
+      ]) {
+        const error = fail(policy);
+        expect(JSON.stringify([error.message, error.faults])).not.toContain('topsecret');
+      }
     }
+  });
+
+  test('a fault of each kind, all in one error', () => {
+    const faults = {
+      memory: 2 ** 30,
+      resources: { memoryMb: 64, cpus: 0, ulimits: [{ type: 'core', soft: 2, hard: 1 }] },
+    };
+    expect(fail(faults).faults.map(({ path }) => path)).toEqual([
+      'resources.cpus',
+      'memory',
+      'resources.ulimits[0].soft',
+    ]);
+  });
+
+  test('both forms may meet where they say the same', () => {
+    const { networkMode, resources } = parsePolicy({
+      memory: 2 ** 26,
+      cpu: '1500m',
+      networkIsolation: true,
+      networkMode: 'none',
+      resources: { memoryMb: 64, cpus: 1.5 },
+    });
+    expect({ networkMode, resources }).toMatchObject({
+      networkMode: 'none',
+      resources: { memoryBytes: 2 ** 26, cpus: 1.5 },
+    });
+  });
+
+  test('a limit is given once, under either spelling', () => {
+    const ulimits = ['nofile', 'RLIMIT_NOFILE'].map((type) => ({ type, soft: 1, hard: 1 }));
+    expect(fail({ resources: { ulimits } }).faults).toMatchObject([{ path: 'resources.ulimits[1].type' }]);
+  });
+
+  test('unknown fields are named inside a field of several forms too', () => {
+    expect(fail({ seccomp: { paht: '/x' }, userns: { uid: 1, size: 1, gid: 1 } })).toMatchObject({
+      mismatchedAttributes: ['seccomp.paht', 'userns.gid', 'seccomp.path'],
+    });
+  });
+
+  test('a key that would break the line is quoted and cut', () => {
+    expect(fail({ 'a\nb': 1 })).toMatchObject({ mismatchedAttributes: ['["a\\nb"]'] });
+    expect(fail({ [`${'x'.repeat(1_000_000)}`]: 1 }).faults[0]?.path.length).toBeLessThan(100);
+  });
+
+  test('later changes of what was given change nothing', () => {
+    const given = { mounts: [{ path: '/x', type: 'tmpfs', readOnly: true }], user: undefined };
+    const resolved = parsePolicy(given);
+    given.mounts.pop();
+    expect(resolved.mounts).toHaveLength(1);
+    expect(resolved.asked).not.toHaveProperty('user');
+  });
+
+  test('MiB are MiB, whatever their number', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 6, max: 2 ** 31 }), fc.integer({ min: 10, max: 99_999_999 }), (mb, milli) => {
+        const canonical = parsePolicy({ resources: { memoryMb: mb, memorySwapMb: mb } }).resources;
+        const flat = parsePolicy({ memory: mb * 2 ** 20, cpu: `${milli}m` }).resources;
+        expect(canonical).toMatchObject({ memoryBytes: mb * 2 ** 20, memorySwapBytes: mb * 2 ** 20 });
+        expect(flat).toMatchObject({ memoryBytes: mb * 2 ** 20, cpus: milli / 1000 });
+      }),
+    );
   });
 
   test('whatever comes in, a policy or a DriverError comes out', () => {
@@ -127,7 +209,7 @@ describe('parsePolicy', () => {
       'x',
     );
     fc.assert(
-      fc.property(fc.dictionary(keys, fc.jsonValue()), (policy) => {
+      fc.property(fc.oneof(fc.dictionary(keys, fc.jsonValue()), fc.anything()), (policy) => {
         try {
           expect(parsePolicy(policy).resources.pidsLimit).toBeGreaterThan(0);
         } catch (error) {
@@ -154,6 +236,36 @@ describe('findMismatches', () => {
       }),
     ).toEqual([]);
     expect(find({ envAllowlist: [], secrets: [], userns: false })).toEqual([]);
+  });
+
+  test('an empty object asks for nothing', () => {
+    expect(find({ network: {} })).toEqual([]);
+  });
+
+  test('a limit is shown in the unit that it was given in', () => {
+    expect(findMismatches(parsePolicy({ resources: { memoryMb: 2048 } }), host)).toEqual([
+      { path: 'resources.memoryMb', value: 2048, expected: 'at most 1024 MiB, which this host has' },
+    ]);
+    expect(findMismatches(parsePolicy({ memory: 2 ** 31 }), host)).toMatchObject([{ path: 'memory', value: 2 ** 31 }]);
+  });
+
+  test('a limit of swap where the kernel counts none', () => {
+    const policy = parsePolicy({ resources: { memoryMb: 64, memorySwapMb: 0 } });
+    expect(findMismatches(policy, { ...host, swapAccounting: true })).toEqual([]);
+    expect(findMismatches(policy, { ...host, swapAccounting: false })).toMatchObject([
+      { path: 'resources.memorySwapMb', value: 0 },
+    ]);
+  });
+
+  test('a tmpfs inside /proc, by its target or else its path', () => {
+    const mounts = ['/proc', '/proc/x', '/process'].map((path) => ({ path, type: 'tmpfs', readOnly: false }));
+    expect(find({ mounts })).toEqual(['mounts[0]', 'mounts[1]']);
+    expect(find({ mounts: [{ path: '/a', target: '/proc/a', type: 'tmpfs', readOnly: true }] })).toEqual(['mounts[0]']);
+  });
+
+  test('secrets by name alone', () => {
+    const faults = findMismatches(parsePolicy({ secrets: [{ name: 'a', value: 'topsecret' }] }), host);
+    expect(faults).toMatchObject([{ path: 'secrets', value: '[hidden]' }]);
   });
 
   test('every field that is not, by the name it was given', () => {

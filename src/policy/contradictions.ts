@@ -1,0 +1,55 @@
+import type { Fault } from '../core/error.js';
+import { MIB } from './fields.js';
+import { normaliseUlimit } from './names.js';
+import { isRecord } from './schema.js';
+
+/** Cores of the flat form, which may be millicores: 500m. */
+export function readCores(cpu: unknown): unknown {
+  return typeof cpu === 'string' ? Number(cpu.slice(0, -1)) / 1000 : cpu;
+}
+
+/**
+ * Values that are each right and cannot all be meant. It is read from anything, as these are reported together with
+ * values that are wrong by themselves.
+ */
+export function findContradictions(input: unknown): Fault[] {
+  if (!isRecord(input)) return [];
+  const { memory, cpu, networkIsolation, networkMode } = input;
+  const resources = isRecord(input.resources) ? input.resources : {};
+  const { memoryMb, cpus, memorySwapMb } = resources;
+  const mode = networkIsolation === true ? 'none' : 'full';
+  const faults = [
+    ...findDisagreement('memory', memory, 'resources.memoryMb', memoryMb, Number(memoryMb) * MIB === memory),
+    ...findDisagreement('cpu', cpu, 'resources.cpus', cpus, readCores(cpu) === cpus),
+    ...findDisagreement('networkIsolation', networkIsolation, 'networkMode', networkMode, networkMode === mode),
+  ];
+  if (memorySwapMb !== undefined && memoryMb === undefined && memory === undefined) {
+    faults.push({ path: 'resources.memorySwapMb', value: memorySwapMb, expected: 'a limit of memory beside it' });
+  }
+  return [...faults, ...findUlimitFaults(resources.ulimits)];
+}
+
+/** Both forms may meet in one policy, as long as they say the same. */
+function findDisagreement(path: string, value: unknown, other: string, otherValue: unknown, agrees: boolean): Fault[] {
+  if (value === undefined || otherValue === undefined || agrees) return [];
+  return [{ path, value, expected: `the same as ${other}, or one of the two alone` }];
+}
+
+function findUlimitFaults(ulimits: unknown): Fault[] {
+  const faults: Fault[] = [];
+  const seen = new Set<string>();
+  for (const [index, ulimit] of Array.isArray(ulimits) ? ulimits.entries() : []) {
+    if (!isRecord(ulimit)) continue;
+    const { type, soft, hard } = ulimit;
+    const path = `resources.ulimits[${index}]`;
+    if (typeof soft === 'number' && typeof hard === 'number' && soft > hard) {
+      faults.push({ path: `${path}.soft`, value: soft, expected: `at most the hard limit, ${hard}` });
+    }
+    if (typeof type !== 'string') continue;
+    // The runtime specification makes a second one of the same type an error of the whole spec.
+    if (seen.has(normaliseUlimit(type)))
+      faults.push({ path: `${path}.type`, value: type, expected: 'each limit once' });
+    seen.add(normaliseUlimit(type));
+  }
+  return faults;
+}
