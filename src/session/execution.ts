@@ -45,6 +45,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   #timedOut = false;
   #isCanceled = false;
 
+  /** @internal */
   constructor(process: ExecProcess, host: ExecutionHost, options: ResolvedExecOptions) {
     this.#process = process;
     this.#host = host;

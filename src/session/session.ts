@@ -60,6 +60,7 @@ export class Session implements AsyncDisposable {
   #init: Init;
   #destroyed = false;
 
+  /** @internal */
   constructor({ context, record, spec, initPid, fifos, undo }: SessionParts) {
     this.sessionId = record.id;
     this.runtime = record.runtime;
