@@ -101,12 +101,17 @@ function formatFault({ path, value, expected, suggestion }: Fault): string {
 
 /** A value as it appears in a message: short, on one line, and never a multi-line dump. */
 export function formatValue(value: unknown): string {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? String(item) : item));
-  } catch {
-    text = undefined;
-  }
-  text ??= String(value);
+  const text = describeValue(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function describeValue(value: unknown): string {
+  // JSON has no word for these, and prints null.
+  if (typeof value === 'number') return String(value);
+  try {
+    const text = JSON.stringify(value, (_, item: unknown) => (typeof item === 'bigint' ? String(item) : item));
+    return text ?? String(value);
+  } catch {
+    return 'a value that cannot be shown';
+  }
 }

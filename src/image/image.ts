@@ -35,6 +35,8 @@ export interface Image {
 export interface GetImageOptions {
   /** Defaults to Linux on this machine's processor. */
   platform?: Platform | undefined;
+  /** The same image as it was found before: its documents are not read again while the name stands for the same. */
+  known?: Image | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -48,14 +50,16 @@ const operation = 'get image';
  * namespace does not have the image or the image not the platform, `data-loss` when part of its content is missing.
  */
 export async function getImage(channel: Channel, reference: string, options: GetImageOptions = {}): Promise<Image> {
-  const { platform = getHostPlatform(), signal } = options;
+  const { platform = getHostPlatform(), known, signal } = options;
   const name = normalizeReference(reference);
   const record = await channel.unary(ImagesService.get, { name }, { signal }).catch((cause: unknown) => {
     if (!hasCode(cause, 'not-found')) throw cause;
     const message = `no image ${name} in namespace ${channel.namespace}: import it from an archive first`;
     throw new DriverError('not-found', message, { operation, cause });
   });
-  return resolveImage({ channel, subject: name, target: readTarget(record.image), signal }, { name, platform });
+  const target = readTarget(record.image);
+  if (known?.name === name && known.target.digest === target.digest) return known;
+  return resolveImage({ channel, subject: name, target, signal }, { name, platform });
 }
 
 /** Reads what an image is from its documents. */

@@ -68,16 +68,25 @@ const rules: Record<keyof SessionOptions, [accepts: (value: unknown) => boolean,
 };
 
 /** Parts what a caller gave in one object. What is left, unknown keys included, is for the policy to judge. */
-export function splitOptions(given: object): { session: SessionOptions; policy: object } {
-  const session: Record<string, unknown> = {};
-  const policy: Record<string, unknown> = {};
+export function splitOptions(given: object): { session: SessionOptions; policy: unknown } {
+  // Anything but a plain object is no policy either, which then says so.
+  if (!isPlain(given)) return { session: {}, policy: given };
   const faults: Fault[] = [];
+  const session: [string, unknown][] = [];
+  const policy: [string, unknown][] = [];
   for (const [path, value] of Object.entries(given)) {
     const rule = Object.hasOwn(rules, path) ? rules[path as keyof SessionOptions] : undefined;
-    if (rule === undefined) policy[path] = value;
-    else if (value !== undefined && rule[0](value)) session[path] = value;
+    if (rule === undefined) policy.push([path, value]);
+    else if (value !== undefined && rule[0](value)) session.push([path, value]);
     else if (value !== undefined) faults.push({ path, value, expected: rule[1] });
   }
   if (faults.length > 0) throw createInputError('session options', faults);
-  return { session, policy };
+  // Built from entries: assigning would let a key `__proto__` set the prototype.
+  return { session: Object.fromEntries(session), policy: Object.fromEntries(policy) };
+}
+
+function isPlain(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }

@@ -52,6 +52,7 @@ export class ContainerdProvider implements AsyncDisposable {
   readonly #options: ResolvedOptions;
   readonly #channel: Channel;
   readonly #sessions = new Set<Session>();
+  readonly #images = new Map<string, Image>();
   #connection: Promise<Connection> | undefined;
   #reaper: NodeJS.Timeout | undefined;
 
@@ -79,7 +80,7 @@ export class ContainerdProvider implements AsyncDisposable {
     const host = readHostFacts();
     const resolved = checkRequest(rest, asked, asked.runtime ?? this.#options.runtime, host);
     const { context, uuid } = await this.#connect();
-    const image = await getImage(context.channel, asked.image ?? this.#options.image, { signal: asked.signal });
+    const image = await this.#getImage(asked.image ?? this.#options.image, asked.signal);
     const session = await createSession(context, planSession(resolved, asked, image, { context, uuid, host }));
     this.#sessions.add(session);
     return session;
@@ -161,6 +162,13 @@ export class ContainerdProvider implements AsyncDisposable {
     clearInterval(this.#reaper);
     await this.stopAll();
     this.#channel.close();
+  }
+
+  /** An image's documents never change under one digest, so that they are read once. */
+  async #getImage(reference: string, signal: AbortSignal | undefined): Promise<Image> {
+    const image = await getImage(this.#channel, reference, { known: this.#images.get(reference), signal });
+    this.#images.set(reference, image);
+    return image;
   }
 
   /** Asks once who answers, and starts the reaper. A failure is forgotten, so that the next call asks again. */

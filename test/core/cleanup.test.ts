@@ -72,6 +72,15 @@ describe('errors', () => {
   test.each([
     [{ a: 1n }, '{"a":"1"}'],
     [undefined, 'undefined'],
+    [Number.NaN, 'NaN'],
+    [
+      Object.assign(Object.create(null), {
+        toJSON: () => {
+          throw new Error('no');
+        },
+      }),
+      'a value that cannot be shown',
+    ],
     ['x'.repeat(100), `"${'x'.repeat(76)}...`],
   ])('formats %o for a message', (value, text) => {
     expect(formatValue(value)).toBe(text);
