@@ -23,7 +23,7 @@ const runtimes = ['runc', RUNC];
 
 /** What was asked, checked without looking at any image: parsed, and refused by name where it cannot be honoured. */
 export function checkRequest(
-  policy: object,
+  policy: unknown,
   session: SessionOptions,
   runtime: string,
   host: HostFacts,
