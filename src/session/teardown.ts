@@ -5,6 +5,9 @@ import { ContainersService } from '../generated/github.com/containerd/containerd
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
+import { INIT_PATH } from '../spec/mounts.js';
+import { findCgroup } from './cgroup.js';
+import { readCommand, readOptional } from './proc.js';
 
 // Each of these undoes one acquisition of a session, may be repeated, and takes "not found" for success: what is to be
 // gone is gone. They serve the undo of a failed create, `destroy` and the reaper alike.
@@ -44,7 +47,7 @@ export async function removeTask(channel: Channel, containerId: string): Promise
   const until = Date.now() + TASK_GONE_MS;
   for (;;) {
     try {
-      await channel.unary(TasksService.kill, { ...target, signal: SIGKILL, all: true }).catch(() => undefined);
+      await killInit(channel, containerId);
       await channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, until - Date.now()) });
       await channel.unary(TasksService.delete, { containerId }, { deadlineMs: 30_000 });
       return;
@@ -59,6 +62,36 @@ export async function removeTask(channel: Channel, containerId: string): Promise
       }
       await sleep(PAUSE_MS);
     }
+  }
+}
+
+/**
+ * Ends the init, and the kernel with it all of its pid namespace (pid_namespaces(7)). By kill(2) where the process is
+ * seen to be this session's: the same call by way of the daemon starts runc, at a fifth of the time of a destroy.
+ */
+async function killInit(channel: Channel, containerId: string): Promise<void> {
+  const target = { containerId, execId: '' };
+  const { process: init } = await channel.unary(TasksService.get, target);
+  if (init !== undefined && isInitOf(init.pid, containerId)) {
+    // A frozen process does not die before it is thawed.
+    findCgroup(init.pid)?.thaw();
+    if (sendKill(init.pid)) return;
+  }
+  await channel.unary(TasksService.kill, { ...target, signal: SIGKILL, all: true }).catch(() => undefined);
+}
+
+function isInitOf(pid: number, containerId: string): boolean {
+  const groups = readOptional(`/proc/${pid}/cgroup`)?.trim().split('\n') ?? [];
+  return readCommand(pid)[0] === INIT_PATH && groups.some((group) => group.endsWith(`/${containerId}`));
+}
+
+/** False when there was no such process any more. */
+function sendKill(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
   }
 }
 
