@@ -58,14 +58,14 @@ export class Course {
 
   async cold(): Promise<void> {
     const { rounds, gapMs } = this.#plan.cold;
-    await this.#rotate(rounds, gapMs, async (peer, gap) => this.#noteCold(peer, await peer.ask('cold'), gap));
+    await this.#rotate(rounds, gapMs, async (peer, gap) => this.#noteCold(peer, await this.#ask(peer, 'cold'), gap));
   }
 
   async warm(): Promise<void> {
     const { warmBusy, warmIdle } = this.#plan;
     await this.#withSessions(async () => {
       await this.#rotate(warmBusy.rounds, 0, async (peer) => {
-        const { ms, period } = await peer.ask<WarmAnswer>('warm', warmBusy.burst);
+        const { ms, period } = await this.#ask<WarmAnswer>(peer, 'warm', warmBusy.burst);
         return () => {
           // What another peer left to be done falls into the first one.
           for (const value of ms.slice(1)) this.#readings.add('warm.busy', peer.name, value, 0);
@@ -73,7 +73,7 @@ export class Course {
         };
       });
       await this.#rotate(warmIdle.rounds, warmIdle.gapMs, async (peer, gap) => {
-        const { ms } = await peer.ask<WarmAnswer>('warm', 1);
+        const { ms } = await this.#ask<WarmAnswer>(peer, 'warm', 1);
         return () => this.#readings.add('warm.idle', peer.name, ms[0] as number, gap);
       });
     });
@@ -86,9 +86,9 @@ export class Course {
         ['streamOut', 'out'],
         ['streamIn', 'in'],
       ] as const) {
-        for (const peer of this.#peers) await peer.ask(verb, WARM_UP_BYTES);
+        for (const peer of this.#peers) await this.#ask(peer, verb, WARM_UP_BYTES);
         const measure = async (peer: Peer, gap: number) => {
-          const { ms, cpuMs } = await peer.ask<StreamAnswer>(verb, bytes);
+          const { ms, cpuMs } = await this.#ask<StreamAnswer>(peer, verb, bytes);
           return () => {
             this.#readings.add(`${key}.rate`, peer.name, bytes / 1e6 / (ms / 1000), gap);
             this.#readings.add(`${key}.cpu`, peer.name, (cpuMs / 1000) * (2 ** 30 / bytes), gap);
@@ -103,10 +103,10 @@ export class Course {
     const { rounds, gapMs, sessions } = this.#plan.rate;
     for (const [width, count] of Object.entries(sessions)) {
       const measure = async (peer: Peer, gap: number) => {
-        const { ms } = await peer.ask<{ ms: number }>('rate', Number(width), count);
+        const { ms } = await this.#ask<{ ms: number }>(peer, 'rate', Number(width), count);
         return () => this.#readings.add(`rate.${width}`, peer.name, count / (ms / 1000), gap);
       };
-      for (const peer of this.#peers) await peer.ask('rate', Number(width), Number(width));
+      for (const peer of this.#peers) await this.#ask(peer, 'rate', Number(width), Number(width));
       await this.#rotate(rounds, gapMs, measure, { warmUp: false });
     }
   }
@@ -116,23 +116,22 @@ export class Course {
    * the same crowded host.
    */
   async hold(): Promise<void> {
-    const { alive, coldRounds, gapMs } = this.#plan.hold;
+    const { warmUp, alive, coldRounds, gapMs } = this.#plan.hold;
     const holders = this.#peers.filter(({ name }) => name === 'ours' || name === 'go');
     for (const holder of holders) {
-      // A process that has done it once has its code compiled and its pools filled.
-      await holder.ask('rate', 4, 24);
+      await this.#ask(holder, 'rate', 4, warmUp);
       for (const count of alive) {
         this.#signal.throwIfAborted();
-        const state = await holder.ask<HoldAnswer>('hold', count);
+        const state = await this.#ask<HoldAnswer>(holder, 'hold', count);
         this.#readings.holds.push({ peer: holder.name, ...state });
         if (holder !== holders[0]) continue;
         const measure = async (peer: Peer, gap: number) => {
-          const { total } = await peer.ask<ColdAnswer>('cold');
+          const { total } = await this.#ask<ColdAnswer>(peer, 'cold');
           return () => this.#readings.add(nameGrowth(count), peer.name, total, gap);
         };
         await this.#rotate(coldRounds, gapMs, measure, { peers: holders });
       }
-      await holder.ask('hold', 0);
+      await this.#ask(holder, 'hold', 0);
     }
   }
 
@@ -157,15 +156,22 @@ export class Course {
         if (rest > 0) await sleep(rest);
         const gap = performance.now() - this.#lastEnd;
         const note = await measure(peer, gap);
-        this.#lastEnd = performance.now();
         if (round >= 0) note();
       }
     }
   }
 
+  async #ask<T>(peer: Peer, verb: string, ...numbers: readonly number[]): Promise<T> {
+    try {
+      return await peer.ask<T>(verb, ...numbers);
+    } finally {
+      this.#lastEnd = performance.now();
+    }
+  }
+
   async #withSessions(use: () => Promise<void>): Promise<void> {
-    for (const peer of this.#peers) await peer.ask('open');
+    for (const peer of this.#peers) await this.#ask(peer, 'open');
     await use();
-    for (const peer of this.#peers) await peer.ask('close');
+    for (const peer of this.#peers) await this.#ask(peer, 'close');
   }
 }

@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createInterface, type Interface } from 'node:readline';
 import type { PeerName } from './options.js';
 
-const ANSWER_MS = 300_000;
+const ANSWER_MS = 180_000;
 /** A peer ends its sessions before it goes; 300 of them take half a minute. */
 const GOODBYE_MS = 120_000;
 

@@ -11,7 +11,13 @@ export interface Plan {
     /** Sessions of a sample, for each number that run at once. */
     readonly sessions: Readonly<Record<number, number>>;
   };
-  readonly hold: { readonly alive: readonly number[]; readonly coldRounds: number; readonly gapMs: number };
+  readonly hold: {
+    /** Sessions made before: code is compiled and pools are filled by then. */
+    readonly warmUp: number;
+    readonly alive: readonly number[];
+    readonly coldRounds: number;
+    readonly gapMs: number;
+  };
 }
 
 const GIB = 2 ** 30;
@@ -22,7 +28,7 @@ export const FULL: Plan = {
   warmBusy: { rounds: 20, burst: 6 },
   stream: { rounds: 5, bytes: GIB, gapMs: 100 },
   rate: { rounds: 5, gapMs: 100, sessions: { 1: 8, 4: 16, 16: 32 } },
-  hold: { alive: [0, 10, 100, 300], coldRounds: 10, gapMs: 100 },
+  hold: { warmUp: 100, alive: [0, 10, 100, 300], coldRounds: 10, gapMs: 100 },
 };
 
 export const QUICK: Plan = {
@@ -31,5 +37,5 @@ export const QUICK: Plan = {
   warmBusy: { rounds: 5, burst: 6 },
   stream: { rounds: 1, bytes: GIB, gapMs: 100 },
   rate: { rounds: 1, gapMs: 100, sessions: { 1: 6, 4: 12, 16: 32 } },
-  hold: { alive: [0, 10, 50], coldRounds: 4, gapMs: 100 },
+  hold: { warmUp: 40, alive: [0, 10, 50], coldRounds: 4, gapMs: 100 },
 };

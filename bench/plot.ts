@@ -11,7 +11,7 @@ const COLORS: Record<PeerName, string> = {
   runc: '#9a9fa6',
 };
 const WIDTH = 1180;
-const PANEL = { width: 372, gap: 16, left: 72, right: 58 };
+const PANEL = { width: 372, gap: 16, left: 72, right: 84 };
 const BAR = 13;
 const ROW = 16;
 
@@ -81,7 +81,7 @@ function drawHeader({ date, mode, machine, containerd, peers, skipped }: Result)
       return [renderBar(x, 57, 11, 11, COLORS[name]), renderText(x + 16, 67, name)];
     }),
     renderLine(16 + shown.length * 90, 57, 16 + shown.length * 90, 69, INK, 1.5),
-    renderText(22 + shown.length * 90, 67, '95th percentile (of rates: the 5th)', { fill: FAINT }),
+    renderText(22 + shown.length * 90, 67, 'and in brackets: 95th percentile (of rates the 5th)', { fill: FAINT }),
   ];
 }
 
@@ -107,14 +107,14 @@ function planBars(title: string, given: readonly (readonly [string, MetricSummar
       return bars.flatMap((group) => {
         const shapes = [renderText(x, y + 11, group.label, { size: 11, fill: FAINT })];
         y += ROW;
-        for (const { peer, median, p95 } of group.bars) {
+        for (const { peer, median, p95, samples } of group.bars) {
           const left = x + PANEL.left;
           const end = left + scale(Math.max(median, p95));
           shapes.push(
             renderText(left - 6, y + 11, peer, { size: 11, anchor: 'end' }),
             renderBar(left, y, scale(median), BAR, COLORS[peer]),
             renderLine(left + scale(p95), y, left + scale(p95), y + BAR, INK, 1.5),
-            renderText(end + 5, y + 11, formatValue(median), { size: 11 }),
+            renderText(end + 5, y + 11, describeFigures(median, p95, samples), { size: 11 }),
           );
           y += ROW;
         }
@@ -156,6 +156,11 @@ function planRatios(title: string, metrics: readonly MetricSummary[]): Panel | u
       }),
     ],
   };
+}
+
+/** One sample has no spread to show. */
+function describeFigures(median: number, p95: number, samples: number): string {
+  return samples > 1 ? `${formatValue(median)} (${formatValue(p95)})` : formatValue(median);
 }
 
 function formatValue(value: number): string {

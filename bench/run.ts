@@ -1,4 +1,4 @@
-/** `npm run bench`: measures us and our peers side by side. See README.md. */
+/** `npm run bench`: measures us and our peers side by side. See docs/benchmarks.md. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -23,7 +23,7 @@ async function runCommand(session, command, args, { input, onStdout } = {}) {
   if (!input && !onStdout) return session.exec(command, args);
   const execution = await session.spawn(command, args, input ? { stdin: 'pipe' } : {});
   // Taken as the stream that it is: counted and dropped, never kept.
-  if (onStdout) execution.stdout.on('data', (chunk) => onStdout(chunk.length));
+  if (onStdout) execution.stdout.on('data', (chunk) => onStdout(chunk.length)).resume();
   if (input) {
     const result = execution.result();
     for await (const chunk of input) {

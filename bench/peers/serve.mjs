@@ -1,4 +1,4 @@
-// The line protocol of the peers that run on Node, see README.md. The Go program in go/ speaks the same.
+// The line protocol of the peers that run on Node, see docs/benchmarks.md. The Go program in go/ speaks the same.
 import { createInterface } from 'node:readline';
 import { closeSessions, holdSessions, measureCold, measureRate, measureWarm } from './measure.mjs';
 import { measureStreamIn, measureStreamOut } from './stream.mjs';

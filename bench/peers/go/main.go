@@ -1,4 +1,4 @@
-// Command peer runs sessions on request and times itself, see ../README.md for the protocol.
+// Command peer runs sessions on request and times itself, see docs/benchmarks.md for the protocol.
 //
 //	peer client|ctr|runc SETTINGS_JSON
 package main

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -131,17 +129,15 @@ func (p *Peer) measureStreamOut(size int64) (*streamTimes, error) {
 	return times, err
 }
 
-var copied = regexp.MustCompile(`(\d+) bytes`)
-
 func (p *Peer) measureStreamIn(size int64) (*streamTimes, error) {
 	var report bytes.Buffer
 	source := io.LimitReader(repeated{}, size)
-	times, err := p.timeStream([]string{"dd", "of=/dev/null", "bs=64k"}, source, io.Discard, &report)
+	times, err := p.timeStream([]string{"dd", "of=/dev/null", "bs=64k", "iflag=fullblock"}, source, io.Discard, &report)
 	if err != nil {
 		return nil, err
 	}
-	found := copied.FindStringSubmatch(report.String())
-	if found == nil || found[1] != strconv.FormatInt(size, 10) {
+	// Blocks that are whole, plus one that is not: every byte is counted.
+	if !strings.HasPrefix(report.String(), fmt.Sprintf("%d+0 records in", size/65536)) {
 		return nil, fmt.Errorf("not %d bytes went in: %s", size, strings.TrimSpace(report.String()))
 	}
 	return times, nil
