@@ -21,7 +21,7 @@ async function main([name = 'help', ...args]: string[]): Promise<number> {
   }
   const verb = await load();
   if (args[0] === '--help' || args[0] === '-h') {
-    process.stdout.write(`${verb.usage}\n\n${verb.summary}\n\n  ${verb.example}\n`);
+    process.stdout.write(`usage: ${verb.usage}\n\n${verb.summary}\n\n  ${verb.example}\n`);
     return 0;
   }
   return verb.run(args);

@@ -14,7 +14,7 @@ export const runVerb: Verb = {
       cpus: { type: 'string' },
       'timeout-ms': { type: 'string' },
     });
-    const [image, command, ...rest2] = rest;
+    const [image, command, ...commandArgs] = rest;
     if (image === undefined || command === undefined) {
       throw createInputError('arguments', [{ path: 'arguments', value: rest, expected: 'an image and a command' }]);
     }
@@ -28,12 +28,11 @@ export const runVerb: Verb = {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(signal));
     await using provider = new ContainerdProvider({ image, ...connection });
     await using session = await provider.createSession({ networkMode: 'none', resources, signal: abort.signal });
-    const { exitCode } = await session.exec(command, rest2, {
-      signal: abort.signal,
-      maxBuffer: 0,
-      onStdout: (text) => process.stdout.write(text),
-      onStderr: (text) => process.stderr.write(text),
-    });
+    const execution = await session.spawn(command, commandArgs, { signal: abort.signal, maxBuffer: 0 });
+    // As bytes: what a program prints need not be text.
+    execution.stdout.pipe(process.stdout, { end: false });
+    execution.stderr.pipe(process.stderr, { end: false });
+    const { exitCode } = await execution.result();
     return exitCode;
   },
 };
