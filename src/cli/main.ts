@@ -4,6 +4,7 @@ import { listVerbs, type Verb } from './verb.js';
 
 const verbs: Record<string, () => Promise<Verb>> = {
   import: async () => (await import('./import.js')).importVerb,
+  reap: async () => (await import('./reap.js')).reapVerb,
   run: async () => (await import('./run.js')).runVerb,
   version: async () => (await import('./version.js')).versionVerb,
 };

@@ -10,7 +10,7 @@ import { connectSession } from '../session/connect.js';
 import { nameStateDirectory, type SessionContext } from '../session/context.js';
 import { createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
-import { listRecords } from '../session/find.js';
+import { findById, listRecords } from '../session/find.js';
 import { readHostFacts } from '../session/host.js';
 import { readInfo, type SessionInfo } from '../session/info.js';
 import { describeOwner } from '../session/owner.js';
@@ -115,6 +115,8 @@ export class ContainerdProvider implements AsyncDisposable {
     for (const { record } of await listRecords(this.#channel)) {
       if (Object.entries(metadata).some(([key, value]) => record.metadata[key] !== value)) continue;
       const info = await readInfo(this.#channel, record);
+      // One that was removed meanwhile looks like one that has stopped.
+      if (info.state === 'stopped' && (await findById(this.#channel, record.id)) === undefined) continue;
       if (state === undefined || state.includes(info.state)) yield info;
     }
   }
@@ -135,7 +137,8 @@ export class ContainerdProvider implements AsyncDisposable {
    * every minute.
    */
   async reap(): Promise<ReapReport> {
-    const { context } = await this.#connect();
+    // The first run would be done by itself, and what it removes be missing from this one's report.
+    const { context } = await this.#connect({ reap: false });
     return reapLeftovers(context);
   }
 
@@ -172,15 +175,15 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   /** Asks once who answers, and starts the reaper. A failure is forgotten, so that the next call asks again. */
-  #connect(): Promise<Connection> {
-    this.#connection ??= this.#open().catch((error: unknown) => {
+  #connect(options = { reap: true }): Promise<Connection> {
+    this.#connection ??= this.#open(options).catch((error: unknown) => {
       this.#connection = undefined;
       throw error;
     });
     return this.#connection;
   }
 
-  async #open(): Promise<Connection> {
+  async #open(options: { reap: boolean }): Promise<Connection> {
     assertHost();
     const { snapshotter, stateRoot } = this.#options;
     const channel = this.#channel;
@@ -191,7 +194,7 @@ export class ContainerdProvider implements AsyncDisposable {
       // What resists is tried again in a minute, and told to whoever calls `reap`.
       reapLeftovers(context).catch(() => undefined);
     };
-    reap();
+    if (options.reap) reap();
     this.#reaper = setInterval(reap, REAP_INTERVAL_MS).unref();
     return { context, uuid };
   }

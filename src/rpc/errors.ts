@@ -1,5 +1,5 @@
 import { status } from '@grpc/grpc-js';
-import { DriverError, type ErrorCode } from '../core/error.js';
+import { DriverError, type ErrorCode, hasCode } from '../core/error.js';
 
 const codes: Record<number, ErrorCode> = {
   [status.CANCELLED]: 'canceled',
@@ -22,6 +22,7 @@ const codes: Record<number, ErrorCode> = {
 const unknownTexts: [RegExp, ErrorCode][] = [
   [/file exists|already exists/, 'already-exists'],
   [/ttrpc: closed|connection refused|connection reset/, 'unavailable'],
+  [/no space left on device|disk quota exceeded/, 'resource-exhausted'],
   [/context deadline exceeded/, 'deadline-exceeded'],
   [/context canceled/, 'canceled'],
   [/cannot (exec|delete|start|pause|resume|kill|create)[^:]* (in a|a|in) \w+ (state|process)/, 'failed-precondition'],
@@ -50,6 +51,11 @@ export function translateError(error: unknown, operation: string): DriverError {
   const details = error.details.replace(/: unknown$/, '');
   const code = codes[error.code] ?? unknownTexts.find(([pattern]) => pattern.test(details))?.[1] ?? 'unknown';
   return new DriverError(code, `${operation}: ${details}`, { operation, cause: error });
+}
+
+/** True when it was the daemon that could not be reached, and not a shim behind it. */
+export function isDaemonAway(error: unknown): boolean {
+  return hasCode(error, 'unavailable') && isWireError(error.cause) && error.cause.code === status.UNAVAILABLE;
 }
 
 /** True when the call never left this process, so that repeating it is safe whatever it does. */

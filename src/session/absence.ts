@@ -1,5 +1,6 @@
 import { DriverError, hasCode } from '../core/error.js';
 import type { Channel } from '../rpc/channel.js';
+import { isDaemonAway } from '../rpc/errors.js';
 import { findById } from './find.js';
 import { readTask } from './task.js';
 
@@ -8,7 +9,8 @@ import { readTask } from './task.js';
  * have nothing to do with either come back as they are.
  */
 export async function explainAbsence(channel: Channel, id: string, error: unknown): Promise<unknown> {
-  if (!hasCode(error, 'not-found', 'failed-precondition', 'data-loss', 'unknown')) return error;
+  if (!hasCode(error, 'not-found', 'failed-precondition', 'data-loss', 'unavailable', 'unknown')) return error;
+  if (isDaemonAway(error)) return error;
   try {
     const options = { cause: error, ...(error.operation === undefined ? {} : { operation: error.operation }) };
     if ((await findById(channel, id)) === undefined) {

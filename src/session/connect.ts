@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
@@ -8,6 +7,7 @@ import type { OciSpec } from '../spec/types.js';
 import { FifoPool } from '../stdio/fifo.js';
 import { isHalf, isLive, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
+import { makeDirectory } from './directory.js';
 import { type Found, findRecord } from './find.js';
 import { removeSession } from './remove.js';
 import { Session } from './session.js';
@@ -22,7 +22,7 @@ export async function connectSession(context: SessionContext, idOrName: string):
   const { record, container, task } = await findReady(context, idOrName);
   if (container.spec === undefined) throw new DriverError('data-loss', `session ${record.id} has no spec`);
   const directory = join(context.directory, record.id);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory);
   const undo = new Cleanup();
   undo.defer('session', () => removeSession(context, record));
   return new Session({

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
@@ -14,12 +13,13 @@ import { resolveUser } from '../spec/user.js';
 import { FifoPool } from '../stdio/fifo.js';
 import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
+import { makeDirectory, removeDirectory } from './directory.js';
 import { prepareIo } from './main-io.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord } from './record.js';
 import { clearDead, removeSessionTask } from './remove.js';
 import { Session } from './session.js';
 import { createTask, startTask } from './task.js';
-import { removeContainer, removeDirectory, removeLease } from './teardown.js';
+import { removeContainer, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
 
 const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
@@ -103,7 +103,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const directory = join(context.directory, id);
   // After the snapshot, which shows that no one else has the id: the directory of a name may be a live session's.
   undo.defer('directory', () => whenOurs(() => removeDirectory(directory)));
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await makeDirectory(directory);
   const fifos = new FifoPool(directory);
   // Made while containerd works; the first exec finds them ready.
   const filled = fifos.fill();

@@ -62,7 +62,7 @@ async function* follow(
   first: ServerStream<Envelope>,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<SessionEvent, void, undefined> {
-  for (let stream = first; ; stream = subscribe(channel, signal)) {
+  for (let stream = first; ; ) {
     try {
       for await (const envelope of stream) {
         const event = readEvent(envelope);
@@ -73,6 +73,8 @@ async function* follow(
       if (!hasCode(error, 'unavailable')) throw error;
     }
     if (!(await waitForServer(channel, signal))) return;
+    // Listening again before the news of it, so that nothing is missed while the caller looks at that.
+    stream = subscribe(channel, signal);
     yield { time: new Date(), topic: '/reconnected', payload: undefined };
   }
 }

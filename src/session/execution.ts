@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
+import { isDaemonAway } from '../rpc/errors.js';
 import { BoundedBuffer } from '../stdio/bounded-buffer.js';
 import { drain } from '../stdio/drain.js';
 import { mergeOutput, type OutputChunk } from '../stdio/merge.js';
@@ -247,7 +248,8 @@ function createDeferred<T>(): { promise: Promise<T>; reject: (reason: unknown) =
 
 /** The process ended, but when it did nobody could tell how: never a made-up exit code. */
 function describeLostExit(error: unknown, execId: string): unknown {
-  if (!hasCode(error, 'not-found', 'unavailable')) return error;
+  // Of a daemon that is away nothing is lost: the process runs on.
+  if (!hasCode(error, 'not-found', 'unavailable') || isDaemonAway(error)) return error;
   return new DriverError('data-loss', `exec ${execId} ended and its exit code is lost`, {
     operation: 'exec',
     cause: error,

@@ -2,7 +2,7 @@ import { DriverError, hasCode } from '../core/error.js';
 import type { Container } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import type { Channel } from '../rpc/channel.js';
-import { LABEL, readRecord, type SessionRecord } from './record.js';
+import { ID_PREFIX, LABEL, readRecord, type SessionRecord } from './record.js';
 
 /** A session's record with the container that it was read from. */
 export interface Found {
@@ -13,6 +13,12 @@ export interface Found {
 /** All sessions of the namespace, whoever made them. Other clients' containers are passed over. */
 export async function listRecords(channel: Channel): Promise<Found[]> {
   return find(channel, [`labels."${LABEL.owner}"`]);
+}
+
+/** Ids of all containers that a session could have, those of other clients included. */
+export async function listIds(channel: Channel): Promise<string[]> {
+  const { containers } = await channel.unary(ContainersService.list, { filters: [`id~=^${ID_PREFIX}`] });
+  return containers.map(({ id }) => id);
 }
 
 /** By id or by name. */

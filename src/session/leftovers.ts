@@ -82,10 +82,19 @@ export async function removeBundle({ id, address, namespace, bundle }: Shim): Pr
       await rm(path, { recursive: true, force: true });
   }
   await rm(join(RUNC_ROOT, namespace, id), { recursive: true, force: true });
-  const socket = createHash('sha256')
+  await removeSocket({ address, namespace, id });
+}
+
+/** A shim that was killed leaves its socket, whose name every generation of containerd makes in the same way. */
+export async function removeSocket({
+  address,
+  namespace,
+  id,
+}: Pick<Shim, 'address' | 'namespace' | 'id'>): Promise<void> {
+  const name = createHash('sha256')
     .update(join(address, namespace, id))
     .digest('hex');
-  await rm(join(SHIM_SOCKETS, socket), { force: true });
+  await rm(join(SHIM_SOCKETS, name), { force: true });
 }
 
 function readWork(bundle: string): string | undefined {

@@ -4,7 +4,7 @@ import { TasksService } from '../generated/github.com/containerd/containerd/api/
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import { isLive, listCreations } from './claim.js';
 import type { SessionContext } from './context.js';
-import { listRecords } from './find.js';
+import { listIds, listRecords } from './find.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
 import { isOwnerAlive } from './owner.js';
 import { ID_PREFIX } from './record.js';
@@ -59,13 +59,14 @@ export async function reapLeftovers(
   }
 
   // The order closes the race with a creation, which makes its lease first and drops it when the container is there:
-  // whatever is seen here and in neither of the last two lists was left.
+  // whatever is seen here and in none of the lists that follow the tasks was left.
   const shims = findShims(channel.address, channel.namespace, minAgeMs);
   const cgroups = findCgroups(channel.namespace, minAgeMs);
-  const remains = [...(await listDirectory(context.directory)), ...(await listSnapshots(context))];
   const tasks = await listTasks(context);
+  const remains = [...(await listDirectory(context.directory)), ...(await listSnapshots(context))];
   const creations = await listCreations(channel);
   const found = await listRecords(channel);
+  const known = new Set(await listIds(channel));
 
   for (const { record } of found) {
     const creation = creations.find(({ id }) => id === record.id);
@@ -73,7 +74,6 @@ export async function reapLeftovers(
     if (isLive({ creation, record }, now) && !isUnstarted) continue;
     await attempt('session', report.sessions, record.id, () => removeSession(context, record));
   }
-  const known = new Set(found.map(({ record }) => record.id));
   const isLeft = (id: string) => id.startsWith(ID_PREFIX) && !known.has(id);
   for (const id of [...tasks.keys()].filter(isLeft)) {
     await attempt('task', report.tasks, id, () => removeOrphanTask(context, id));

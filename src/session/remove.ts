@@ -6,9 +6,11 @@ import { packJson } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import { isLive, isStillOurs, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
+import { removeDirectory } from './directory.js';
 import { drainFifos } from './fifo-drain.js';
+import { removeSocket } from './leftovers.js';
 import type { SessionRecord } from './record.js';
-import { removeContainer, removeDirectory, removeLease, removeTask } from './teardown.js';
+import { removeContainer, removeLease, removeTask } from './teardown.js';
 
 /** Everything that a session's creation acquires, in the order of its undo. */
 export async function removeSession(context: SessionContext, record: SessionRecord): Promise<void> {
@@ -60,9 +62,10 @@ export async function clearDead(context: SessionContext, id: string): Promise<bo
   return true;
 }
 
-/** The task with all that writes for it, whoever read that. */
-export function removeSessionTask({ channel, directory }: SessionContext, id: string): Promise<void> {
-  return drainFifos(join(directory, id), () => removeTask(channel, id));
+/** The task with all that writes for it, whoever read that, and what its shim cannot remove when it was killed. */
+export async function removeSessionTask({ channel, directory }: SessionContext, id: string): Promise<void> {
+  await drainFifos(join(directory, id), () => removeTask(channel, id));
+  await removeSocket({ address: channel.address, namespace: channel.namespace, id });
 }
 
 /**

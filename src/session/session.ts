@@ -159,18 +159,19 @@ export class Session implements AsyncDisposable {
 
   /** Ends what runs inside: SIGTERM, a grace, then SIGKILL. The root file system stays, for `start`. */
   async stop(options: StopOptions = {}): Promise<void> {
-    this.#assertAlive();
-    await stopTask(
-      this.#context.channel,
-      this.sessionId,
-      { init: this.#init, hasCommand: this.#record.command !== undefined },
-      options,
-    );
+    const hasCommand = this.#record.command !== undefined;
+    await this.#whileAlive(async () => {
+      await findRecord(this.#context.channel, this.sessionId);
+      await stopTask(this.#context.channel, this.sessionId, { init: this.#init, hasCommand }, options);
+    });
   }
 
   /** Runs a stopped session again, on the same root file system. */
   async start(): Promise<void> {
-    this.#assertAlive();
+    await this.#whileAlive(() => this.#start());
+  }
+
+  async #start(): Promise<void> {
     const { channel } = this.#context;
     const { id, snapshotter } = this.#record;
     const { state } = await readTask(channel, id);
@@ -178,19 +179,18 @@ export class Session implements AsyncDisposable {
       throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
     }
     await removeSessionTask(this.#context, id);
-    const pid = await createTask(
-      channel,
-      id,
-      await readMounts(channel, snapshotter, id),
-      await prepareIo(this.#directory, this.#record),
-    );
+    const mounts = await readMounts(channel, snapshotter, id);
+    const pid = await createTask(channel, id, mounts, await prepareIo(this.#directory, this.#record));
     await startTask(channel, id);
     this.#init = { pid, cgroup: findCgroup(pid) };
   }
 
   /** SIGKILL for everything inside. The root file system stays, for `start`. */
   async kill(): Promise<KillReport> {
-    return this.#whileAlive(() => killSession(this.#context.channel, this.sessionId, this.#init));
+    return this.#whileAlive(async () => {
+      await findRecord(this.#context.channel, this.sessionId);
+      return killSession(this.#context.channel, this.sessionId, this.#init);
+    });
   }
 
   /**

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
@@ -102,11 +101,6 @@ export async function removeContainer(channel: Channel, id: string): Promise<voi
 
 export async function removeLease(channel: Channel, id: string): Promise<void> {
   await ignore(channel.unary(LeasesService.delete, { id, sync: false }, { idempotent: true }), 'not-found');
-}
-
-/** Removes a session's directory with its FIFOs. */
-export async function removeDirectory(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true });
 }
 
 async function ignore(call: Promise<unknown>, ...codes: Parameters<typeof hasCode>[1][]): Promise<void> {

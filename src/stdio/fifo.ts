@@ -44,8 +44,15 @@ export class FifoPool {
     const set = this.name(execId, choice);
     const names = Object.values(set);
     while (this.#free.length < names.length) await this.fill();
-    // Synchronous: nobody else takes between the look and the take, and a rename costs microseconds.
-    for (const name of names) renameSync(this.#free.pop() as string, name);
+    try {
+      // Synchronous: nobody else takes between the look and the take, and a rename costs microseconds.
+      for (const name of names) renameSync(this.#free.pop() as string, name);
+    } catch (cause) {
+      throw new DriverError('unavailable', `the FIFOs in ${this.#directory} are gone`, {
+        operation: 'take FIFO',
+        cause,
+      });
+    }
     return set;
   }
 
@@ -80,9 +87,14 @@ export class FifoPool {
   async #make(): Promise<void> {
     const paths = Array.from({ length: BATCH }, () => join(this.#directory, `io-${this.#prefix}-${this.#made++}`));
     try {
-      await run('mkfifo', ['-m', '600', '--', ...paths]);
+      await run('mkfifo', ['-m', '600', '--', ...paths], { env: { ...process.env, LC_ALL: 'C' } });
     } catch (cause) {
-      throw new DriverError('unavailable', `cannot make FIFOs in ${this.#directory}`, { operation: 'mkfifo', cause });
+      const isFull = /No space left|quota exceeded/.test((cause as Error).message);
+      throw new DriverError(
+        isFull ? 'resource-exhausted' : 'unavailable',
+        `cannot make FIFOs in ${this.#directory}${isFull ? ': it is full' : ''}`,
+        { operation: 'mkfifo', cause },
+      );
     }
     this.#free.push(...paths);
   }

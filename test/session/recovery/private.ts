@@ -1,5 +1,6 @@
 /** A containerd of a file's own, for tests that kill it or count what is left on it. */
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll } from 'vitest';
 import { ContainerdProvider } from '../../../src/index.js';
 import { Channel } from '../../../src/rpc/channel.js';
@@ -20,8 +21,10 @@ export interface PrivateHost {
   options: { image: string; address: string; namespace: string; stateRoot: string };
   provider: ContainerdProvider;
   channel: Channel;
-  /** As another process would, with the session layer's own means. */
-  reap(now?: Date): Promise<ReapReport>;
+  /** As the provider does, of whatever age things are. */
+  reap(): Promise<ReapReport>;
+  /** Until there was nothing to reap three times in a row: a daemon ends what a dead client began when it gets to it. */
+  reapAll(): Promise<void>;
 }
 
 /** Goes after the file's tests. */
@@ -44,6 +47,14 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
     owner: describeOwner(),
     unfinished: new Map(),
   };
-  const reap = (now = new Date()) => reapLeftovers(session, { now, minAgeMs: 0 });
-  return { daemon, scope, options, provider, channel, reap };
+  const reap = () => reapLeftovers(session, { minAgeMs: 0 });
+  const reapAll = async () => {
+    for (let round = 0, quiet = 0; quiet < 3; round++) {
+      const { failures, ...removed } = await reap();
+      quiet = failures.length + Object.values(removed).flat().length === 0 ? quiet + 1 : 0;
+      if (round > 20) throw new Error(`never quiet: ${JSON.stringify(removed)}`, { cause: failures });
+      await sleep(200);
+    }
+  };
+  return { daemon, scope, options, provider, channel, reap, reapAll };
 }

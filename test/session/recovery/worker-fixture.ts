@@ -16,8 +16,8 @@ export interface Verbs {
   spawn(id: string, script: string): Promise<void>;
   destroy(id: string): Promise<void>;
   reap(): Promise<string[]>;
-  /** Answers when `width` loops of create, exec and destroy are under way; they never end. */
-  churn(width: number): Promise<void>;
+  /** Answers when a loop of create, exec and destroy is under way for each name, or for none; they never end. */
+  churn(names: (string | null)[]): Promise<void>;
 }
 
 const provider = new ContainerdProvider(JSON.parse(process.argv[2] ?? '{}') as ProviderOptions);
@@ -34,9 +34,9 @@ function find(id: string): Session {
   return session;
 }
 
-async function loop(): Promise<never> {
+async function loop(name: string | null): Promise<never> {
   for (;;) {
-    const session = await provider.createSession();
+    const session = await provider.createSession(name === null ? {} : { name });
     await session.exec('sh', ['-c', 'echo $$; sleep 0.01; seq 2000']);
     await session.destroy();
   }
@@ -55,9 +55,10 @@ const verbs: Verbs = {
   },
   destroy: (id) => find(id).destroy(),
   reap: async () => (await provider.reap()).sessions,
-  async churn(width) {
-    await provider.reap();
-    for (let i = 0; i < width; i++) loop();
+  async churn(names) {
+    // Connected, so that the time until the kill is the sessions'.
+    await provider.list().next();
+    for (const name of names) loop(name);
   },
 };
 
