@@ -4,6 +4,7 @@ import { nameGrowth, type Readings } from './metrics.js';
 import type { PhaseName } from './options.js';
 import type { Peer } from './peer.js';
 import type { Plan } from './plan.js';
+import type { Roster } from './roster.js';
 import { createRandom, shuffle } from './stats.js';
 
 interface ColdAnswer {
@@ -31,6 +32,7 @@ const WARM_UP_BYTES = 2 ** 26;
 
 export class Course {
   readonly #peers: readonly Peer[];
+  readonly #holders: Roster['holders'];
   readonly #plan: Plan;
   readonly #readings: Readings;
   readonly #signal: AbortSignal;
@@ -39,11 +41,12 @@ export class Course {
   #lastEnd = performance.now();
 
   constructor(
-    peers: readonly Peer[],
+    { peers, holders }: Pick<Roster, 'peers' | 'holders'>,
     plan: Plan,
     { readings, signal, tell }: { readings: Readings; signal: AbortSignal; tell: (text: string) => void },
   ) {
     this.#peers = peers;
+    this.#holders = holders;
     this.#plan = plan;
     this.#readings = readings;
     this.#signal = signal;
@@ -112,26 +115,30 @@ export class Course {
   }
 
   /**
-   * Ours and the Go client hold sessions in turn. While ours do, cold sessions of both are timed, so that both meet
-   * the same crowded host.
+   * Ours and the Go client hold sessions in turn, in a process that does nothing else. While ours does, cold sessions
+   * of both are timed, so that both meet the same crowded host.
    */
   async hold(): Promise<void> {
     const { warmUp, alive, coldRounds, gapMs } = this.#plan.hold;
-    const holders = this.#peers.filter(({ name }) => name === 'ours' || name === 'go');
-    for (const holder of holders) {
-      await this.#ask(holder, 'rate', 4, warmUp);
-      for (const count of alive) {
-        this.#signal.throwIfAborted();
-        const state = await this.#ask<HoldAnswer>(holder, 'hold', count);
-        this.#readings.holds.push({ peer: holder.name, ...state });
-        if (holder !== holders[0]) continue;
-        const measure = async (peer: Peer, gap: number) => {
-          const { total } = await this.#ask<ColdAnswer>(peer, 'cold');
-          return () => this.#readings.add(nameGrowth(count), peer.name, total, gap);
-        };
-        await this.#rotate(coldRounds, gapMs, measure, { peers: holders });
+    const timed = this.#peers.filter(({ name }) => this.#holders.some((holder) => holder.name === name));
+    for (const [index, { start }] of this.#holders.entries()) {
+      const holder = await start();
+      try {
+        await this.#ask(holder, 'rate', 4, warmUp);
+        for (const count of alive) {
+          this.#signal.throwIfAborted();
+          const state = await this.#ask<HoldAnswer>(holder, 'hold', count);
+          this.#readings.holds.push({ peer: holder.name, ...state });
+          if (index > 0) continue;
+          const measure = async (peer: Peer, gap: number) => {
+            const { total } = await this.#ask<ColdAnswer>(peer, 'cold');
+            return () => this.#readings.add(nameGrowth(count), peer.name, total, gap);
+          };
+          await this.#rotate(coldRounds, gapMs, measure, { peers: timed });
+        }
+      } finally {
+        await holder.stop();
       }
-      await this.#ask(holder, 'hold', 0);
     }
   }
 

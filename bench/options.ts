@@ -4,8 +4,7 @@ import { GENERATIONS, type Generation } from '../test/support/containerd-binary.
 export const PEERS = ['ours', 'go', 'ctr', 'runc', 'docker'] as const;
 export type PeerName = (typeof PEERS)[number];
 
-/** Holding comes first: what a session costs a process is told best by one that has done nothing else. */
-export const PHASES = ['hold', 'cold', 'warm', 'stream', 'rate'] as const;
+const PHASES = ['cold', 'warm', 'stream', 'rate', 'hold'] as const;
 export type PhaseName = (typeof PHASES)[number];
 
 export interface BenchOptions {
@@ -17,7 +16,7 @@ export interface BenchOptions {
   readonly out: string | undefined;
 }
 
-export const USAGE = `usage: npm run bench -- [options]
+const USAGE = `usage: npm run bench -- [options]
   --quick             about two minutes, fewer samples
   --peers ours,go     of ${PEERS.join(', ')}
   --only cold,warm    of ${PHASES.join(', ')}

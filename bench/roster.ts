@@ -11,6 +11,8 @@ import { writeTemplate } from './template.js';
 
 export interface Roster {
   readonly peers: readonly Peer[];
+  /** Those whose cost of live sessions is told, each in a fresh process. */
+  readonly holders: readonly { readonly name: PeerName; start(): Promise<Peer> }[];
   readonly skipped: readonly { readonly name: PeerName; readonly reason: string }[];
   /** Whose spec it is that all share. */
   readonly spec: string;
@@ -34,10 +36,12 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
     }
   };
   // First, asked for or not: its spec is everybody's.
-  const ours = await attempt('ours', () => describeOurs(ground));
+  const ours = await attempt('ours', () => {
+    buildLibrary();
+    return describeOurs(ground);
+  });
   const spec = await writeTemplate(ground, ours);
-  const describe: Record<PeerName, () => PeerCommand | Promise<PeerCommand>> = {
-    ours: () => describeOurs(ground),
+  const describe: Record<Exclude<PeerName, 'ours'>, () => PeerCommand | Promise<PeerCommand>> = {
     go: () => describeGo(ground, 'go', 'client'),
     ctr: () => describeGo(ground, 'ctr', 'ctr'),
     runc: () => describeGo(ground, 'runc', 'runc'),
@@ -47,15 +51,23 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
     const peer = name === 'ours' ? ours : await attempt(name, describe[name]);
     if (peer) peers.push(peer);
   }
-  return { peers, skipped, spec };
+  const commands = { ours: () => describeOurs(ground, holdFlags), go: () => describeGo(ground, 'go', 'client') };
+  const holders = peers.flatMap(({ name }) =>
+    name === 'ours' || name === 'go' ? [{ name, start: () => Peer.start(commands[name]()) }] : [],
+  );
+  return { peers, holders, skipped, spec };
 }
 
-function describeOurs(ground: Ground): PeerCommand {
-  buildLibrary();
+/**
+ * A collection on request, and a young generation that stays small: it grows with what a process has done, by tens of
+ * megabytes, and would hide what a live session costs.
+ */
+const holdFlags = ['--expose-gc', '--max-semi-space-size=1'];
+
+function describeOurs(ground: Ground, flags: readonly string[] = []): PeerCommand {
   const scratch = ground.scratch('ours');
   const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY });
-  // What a live session costs is asked after a full collection.
-  const command = [process.execPath, '--expose-gc', script('ours'), settings];
+  const command = [process.execPath, ...flags, script('ours'), settings];
   return { name: 'ours', version: `dist on node ${process.version}`, command, log: nameLog(scratch) };
 }
 

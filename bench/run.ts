@@ -50,11 +50,12 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<Resu
   const plan = options.quick ? QUICK : FULL;
   const machine = await readMachine();
   const ground = await layGround(options.generation, defer);
-  const { peers, skipped, spec } = await callRoster(options.peers, ground, defer);
+  const roster = await callRoster(options.peers, ground, defer);
+  const { peers, skipped, spec } = roster;
   for (const { name, reason } of skipped) tell(`${name} is skipped: ${reason}`);
   tell(`peers: ${peers.map(({ name }) => name).join(', ')}`);
   const readings = new Readings();
-  const course = new Course(peers, plan, { readings, signal, tell });
+  const course = new Course(roster, plan, { readings, signal, tell });
   for (const phase of options.only) {
     signal.throwIfAborted();
     await course.run(phase);

@@ -2,7 +2,7 @@ import { type HoldReading, METRICS, type Metric, nameGrowth, type Readings } fro
 import type { PeerName } from './options.js';
 import { compareMedians, findMedian, findQuantile, fitSlope, type Ratio } from './stats.js';
 
-export interface PeerFigures {
+interface PeerFigures {
   readonly samples: number;
   readonly median: number;
   /** The value that 95 of 100 samples do not exceed; where higher is better, the one that 95 of 100 reach. */
