@@ -70,7 +70,8 @@ export async function removeTask(channel: Channel, containerId: string): Promise
  */
 async function killInit(channel: Channel, containerId: string): Promise<void> {
   const target = { containerId, execId: '' };
-  const { process: init } = await channel.unary(TasksService.get, target);
+  // Of a shim that just died Get says "not found" at once, long before the daemon has cleared it: only Wait tells.
+  const { process: init } = await channel.unary(TasksService.get, target).catch(() => ({ process: undefined }));
   if (init !== undefined && isInitOf(init.pid, containerId)) {
     // A frozen process does not die before it is thawed.
     findCgroup(init.pid)?.thaw();
