@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, hasCode } from '../core/error.js';
+import { describeOwner, OWNER_LABEL } from '../core/owner.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import type { Channel } from '../rpc/channel.js';
 
@@ -27,12 +28,14 @@ export async function withOwnLease<T>(
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<T> {
   const expire = new Date(Date.now() + LEASE_MS).toISOString();
+  // The reaper takes a lease whose owner has ended; the expiry is for a host that has none.
+  const labels = { [OWNER_LABEL]: describeOwner(), 'containerd.io/gc.expire': expire };
   const id = `cadre-image-${randomBytes(10).toString('hex')}`;
   const undo = new Cleanup();
   try {
     await undo.acquire(
       'lease',
-      () => channel.unary(LeasesService.create, { id, labels: { 'containerd.io/gc.expire': expire } }, { signal }),
+      () => channel.unary(LeasesService.create, { id, labels }, { signal }),
       () => releaseLease(channel, id),
     );
     const result = await work({

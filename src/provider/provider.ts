@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
+import { describeOwner } from '../core/owner.js';
 import type { ArchiveSource } from '../image/archive.js';
 import { getImage, type Image } from '../image/image.js';
 import { type ImportOptions, importArchive } from '../image/import.js';
@@ -13,7 +14,6 @@ import { type SessionEvent, watchEvents } from '../session/events.js';
 import { findById, listRecords } from '../session/find.js';
 import { readHostFacts } from '../session/host.js';
 import { readInfo, type SessionInfo } from '../session/info.js';
-import { describeOwner } from '../session/owner.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
 import { type CreateOptions, splitOptions } from './create-options.js';

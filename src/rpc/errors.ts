@@ -55,7 +55,9 @@ export function translateError(error: unknown, operation: string): DriverError {
 
 /** True when it was the daemon that could not be reached, and not a shim behind it. */
 export function isDaemonAway(error: unknown): boolean {
-  return hasCode(error, 'unavailable') && isWireError(error.cause) && error.cause.code === status.UNAVAILABLE;
+  if (!hasCode(error, 'unavailable')) return false;
+  const { cause } = error;
+  return isWireError(cause) ? cause.code === status.UNAVAILABLE : isDaemonAway(cause);
 }
 
 /** True when the call never left this process, so that repeating it is safe whatever it does. */

@@ -1,11 +1,14 @@
+import { isOwnerAlive } from '../core/owner.js';
 import type { Lease } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import type { Channel } from '../rpc/channel.js';
 import { findById } from './find.js';
-import { isOwnerAlive } from './owner.js';
 import { LABEL, type SessionRecord } from './record.js';
 
-/** A creation under way: the lease of the session's id, from the first step until the task is there. */
+/**
+ * A creation under way: the lease of the session's id, from the first step until the task is there. An image that is
+ * being unpacked has one too, with an id of its own and nothing else that bears it.
+ */
 export interface Creation {
   id: string;
   owner: string;

@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises';
+import { isOwnerAlive } from '../core/owner.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
@@ -6,7 +7,6 @@ import { isLive, listCreations } from './claim.js';
 import type { SessionContext } from './context.js';
 import { listIds, listRecords } from './find.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
-import { isOwnerAlive } from './owner.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
 
@@ -79,7 +79,7 @@ export async function reapLeftovers(
     await attempt('task', report.tasks, id, () => removeOrphanTask(context, id));
   }
   for (const { id } of creations.filter((creation) => !isLive({ creation }))) {
-    if (known.has(id)) await attempt('lease', report.remains, id, () => removeDeadLease(channel, id));
+    if (known.has(id)) await attempt('lease', report.remains, id, () => removeDeadLease(context, id));
     else remains.push(id);
   }
   for (const id of new Set(remains.filter(isLeft))) {

@@ -1,4 +1,5 @@
 import { DriverError } from '../core/error.js';
+import { OWNER_LABEL } from '../core/owner.js';
 import type { Any } from '../generated/google/protobuf/any.js';
 import { packJson, unpackJson } from '../rpc/any.js';
 
@@ -10,7 +11,7 @@ export const ID_PREFIX = 'cadre-';
 
 /** Labels that sessions are found by. Everything else about a session is in the container's extension. */
 export const LABEL = {
-  owner: 'cadre.dev/owner',
+  owner: OWNER_LABEL,
   name: 'cadre.dev/name',
   /** On the lease of a creation alone; it says which record is its own. */
   createdAt: 'cadre.dev/created-at',

@@ -9,11 +9,18 @@ import type { SessionContext } from './context.js';
 import { removeDirectory } from './directory.js';
 import { drainFifos } from './fifo-drain.js';
 import { removeSocket } from './leftovers.js';
+import { withLock } from './lock.js';
 import type { SessionRecord } from './record.js';
 import { removeContainer, removeLease, removeTask } from './teardown.js';
 
 /** Everything that a session's creation acquires, in the order of its undo. */
 export async function removeSession(context: SessionContext, record: SessionRecord): Promise<void> {
+  // The id of a name comes again, and two that remove it must not take a later session's for what they came for.
+  if (record.name === undefined) await unmakeSession(context, record);
+  else await withLock(nameLock(context, record.id), () => unmakeSession(context, record));
+}
+
+async function unmakeSession(context: SessionContext, record: SessionRecord): Promise<void> {
   const { channel, directory } = context;
   const { id, snapshotter } = record;
   const steps = [
@@ -26,11 +33,19 @@ export async function removeSession(context: SessionContext, record: SessionReco
     if (!(await isStillOurs(channel, record))) return;
     await step();
   }
-  await removeDeadLease(channel, id);
+  await unmakeDeadLease(channel, id);
+}
+
+function nameLock({ channel: { address, namespace } }: SessionContext, id: string): string[] {
+  return [address, namespace, id];
 }
 
 /** What is left of a session without a record: its files, its snapshot and the lease of its creation. */
-export async function removeRemains(context: SessionContext, id: string): Promise<boolean> {
+export function removeRemains(context: SessionContext, id: string): Promise<boolean> {
+  return withLock(nameLock(context, id), () => unmakeRemains(context, id));
+}
+
+async function unmakeRemains(context: SessionContext, id: string): Promise<boolean> {
   const { channel, directory, snapshotter } = context;
   const steps = [
     () => removeDirectory(join(directory, id)),
@@ -46,7 +61,11 @@ export async function removeRemains(context: SessionContext, id: string): Promis
 }
 
 /** The lease of a creation whose process has ended, whether the session of the id is its own or not. */
-export async function removeDeadLease(channel: Channel, id: string): Promise<boolean> {
+export function removeDeadLease(context: SessionContext, id: string): Promise<boolean> {
+  return withLock(nameLock(context, id), () => unmakeDeadLease(context.channel, id));
+}
+
+async function unmakeDeadLease(channel: Channel, id: string): Promise<boolean> {
   const { creation } = await readClaim(channel, id);
   if (creation === undefined || isLive({ creation })) return false;
   await removeLease(channel, id);

@@ -36,7 +36,10 @@ export async function deleteExec(channel: Channel, target: ExecTarget): Promise<
 }
 
 async function isRunning(channel: Channel, target: ExecTarget): Promise<boolean> {
-  const { process } = await channel.unary(TasksService.get, target).catch(() => ({ process: undefined }));
+  // Of a daemon that is away the removal has just learned enough.
+  const { process } = await channel
+    .unary(TasksService.get, target, { retryMs: 0 })
+    .catch(() => ({ process: undefined }));
   return process !== undefined;
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { DriverError } from '../../src/core/error.js';
+import { describeOwner } from '../../src/core/owner.js';
 import { getImage } from '../../src/image/image.js';
 import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
@@ -9,7 +10,6 @@ import { Channel as RealChannel } from '../../src/rpc/channel.js';
 import type { SessionContext } from '../../src/session/context.js';
 import { createSession } from '../../src/session/create.js';
 import { readHostFacts } from '../../src/session/host.js';
-import { describeOwner } from '../../src/session/owner.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';

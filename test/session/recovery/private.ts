@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll } from 'vitest';
+import { describeOwner } from '../../../src/core/owner.js';
 import { ContainerdProvider } from '../../../src/index.js';
 import { Channel } from '../../../src/rpc/channel.js';
 import { nameStateDirectory, type SessionContext } from '../../../src/session/context.js';
-import { describeOwner } from '../../../src/session/owner.js';
 import { type ReapReport, reapLeftovers } from '../../../src/session/reap.js';
 import { context } from '../../support/context.js';
 import { type Daemon, type DaemonOptions, nameNamespace, startDaemon } from '../../support/daemon.js';
