@@ -116,7 +116,10 @@ function listMounts(directory: string): string[] {
     .reverse();
 }
 
-/** Directories under `/<namespace>/` of every cgroup hierarchy, by session id. */
+/**
+ * Directories under `/<namespace>/` of every cgroup hierarchy, by session id. The kernel dates them from the first look
+ * at them, so that only a later look finds one old enough.
+ */
 export function findCgroups(namespace: string, minAgeMs: number): { id: string; path: string }[] {
   const hierarchies = [CGROUP_ROOT, ...listDirectories(CGROUP_ROOT).map((name) => join(CGROUP_ROOT, name))];
   const born = Date.now() - minAgeMs;
