@@ -129,7 +129,7 @@ export class TaskExecutor implements Executor {
       detach: () => {
         // Kept open inside: the command reads on from whoever connects next.
         streams.stdin?.removeAllListeners('close');
-        streams.destroy();
+        streams.letGo();
       },
       release: async () => {
         const isDrained = streams.stdout.readableEnded && streams.stderr.readableEnded;

@@ -1,3 +1,5 @@
+import { StringDecoder } from 'node:string_decoder';
+
 const FIRST_BYTES = 4096;
 
 /** Keeps the first bytes of a stream up to a limit and counts the rest, so that a flood costs no memory. */
@@ -12,11 +14,6 @@ export class BoundedBuffer {
     this.#limit = limit;
   }
 
-  /** Bytes that did not fit. */
-  get dropped(): number {
-    return this.#dropped;
-  }
-
   push(chunk: Uint8Array): void {
     const kept = chunk.subarray(0, this.#limit - this.#kept);
     this.#dropped += chunk.length - kept.length;
@@ -25,8 +22,13 @@ export class BoundedBuffer {
     this.#kept += kept.length;
   }
 
-  toString(): string {
-    return this.#buffer.toString('utf8', 0, this.#kept);
+  /** The kept text, and how many bytes did not fit: with them a character that the limit cut in two. */
+  read(): { text: string; dropped: number } {
+    const kept = this.#buffer.subarray(0, this.#kept);
+    if (this.#dropped === 0) return { text: kept.toString('utf8'), dropped: 0 };
+    const decoder = new StringDecoder('utf8');
+    const text = decoder.write(kept);
+    return { text, dropped: this.#dropped + countHalf(kept, decoder.end()) };
   }
 
   #grow(needed: number): void {
@@ -34,4 +36,12 @@ export class BoundedBuffer {
     grown.set(this.#buffer.subarray(0, this.#kept));
     this.#buffer = grown;
   }
+}
+
+/** Bytes of the character that `kept` ends in the middle of: back to its first byte. */
+function countHalf(kept: Uint8Array, rest: string): number {
+  if (rest === '') return 0;
+  let count = 1;
+  while (((kept.at(-count) as number) & 0xc0) === 0x80) count++;
+  return count;
 }

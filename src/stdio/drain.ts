@@ -1,22 +1,34 @@
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
+/** More than all pipes between a process and this stream hold: what comes beyond it was written later. */
+const PIPES_BYTES = 1024 * 1024;
+/** Ms of silence by which what was under way has come. */
+const QUIET_MS = 100;
+/** Ms that silence is waited for in vain, from a child that writes line after line. */
+const NOISE_MS = 1_000;
+
 /**
- * Waits until a stream that others read has ended. Gives up after `idleMs` in which nothing came although all that
- * came was taken: then someone else holds the other end. A slow reader's pauses do not count.
+ * Reads on, for `boundMs`, a stream that others read and whose process has ended: a child may still hold the other
+ * end. Then it gives up as soon as all that the process itself wrote was taken. A slow reader's pauses do not count.
  */
-export async function drain(stream: Readable, idleMs: number): Promise<void> {
-  let seen = false;
-  const notice = () => {
-    seen = true;
+export async function drain(stream: Readable, boundMs: number): Promise<void> {
+  const until = Date.now() + boundMs;
+  let received = 0;
+  let last = 0;
+  const notice = (chunk: Uint8Array) => {
+    received += chunk.length;
+    last = Date.now();
   };
+  const isTaken = (overMs: number) =>
+    received > PIPES_BYTES || (stream.readableLength === 0 && (Date.now() - last >= QUIET_MS || overMs >= NOISE_MS));
   stream.on('data', notice);
   try {
     while (!stream.readableEnded && !stream.destroyed) {
-      seen = false;
-      const idle = AbortSignal.timeout(idleMs);
-      await once(stream, 'end', { signal: idle }).catch(() => undefined);
-      if (idle.aborted && !seen && stream.readableLength === 0) return;
+      const leftMs = until - Date.now();
+      if (leftMs <= 0 && isTaken(-leftMs)) return;
+      const signal = AbortSignal.timeout(Math.max(leftMs, QUIET_MS / 4));
+      await once(stream, 'end', { signal }).catch(() => undefined);
     }
   } finally {
     stream.off('data', notice);

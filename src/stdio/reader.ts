@@ -25,12 +25,18 @@ export class FifoReader extends Readable {
         return this.push(chunk);
       },
     };
-    // The option is documented for connections only but belongs to the constructor.
-    this.#socket = new Socket({ fd, readable: true, writable: false, onread } as ConstructorParameters<
-      typeof Socket
-    >[0]);
+    // Options of the constructor that are documented for connections only, or not at all. Nothing is read before someone
+    // asks: what nobody took would be lost to whoever opens the FIFO next.
+    const options = { fd, readable: true, writable: false, onread, manualStart: true };
+    this.#socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
     this.#socket.on('end', () => this.push(null));
     this.#socket.on('error', (error) => this.destroy(error));
+  }
+
+  /** Reads no more: what was read is still to be had, then the stream ends. The rest is the next reader's. */
+  letGo(): void {
+    this.#socket.destroy();
+    if (!this.destroyed) this.push(null);
   }
 
   override _read(): void {

@@ -11,7 +11,10 @@ export interface ExecStreams {
   stderr: Readable;
   /** Null when the process has none. */
   stdin: Writable | null;
+  /** Closes this end. What was read and not yet taken is lost. */
   destroy(): void;
+  /** Closes this end for whoever opens it next: what was read is still to be had here, the rest is theirs. */
+  letGo(): void;
 }
 
 /** Opens this end of the FIFOs; nothing stays open when one of them cannot be. */
@@ -26,9 +29,15 @@ export function openStreams(paths: FifoSet): ExecStreams {
   };
   try {
     const stdout = keep(new FifoReader(paths.stdout));
-    const stderr = keep(paths.stderr === undefined ? Readable.from([]) : new FifoReader(paths.stderr));
+    const readers = [stdout];
+    if (paths.stderr !== undefined) readers.push(keep(new FifoReader(paths.stderr)));
+    const stderr = readers[1] ?? keep(Readable.from([]));
     const stdin = paths.stdin === undefined ? null : keep(openWriter(paths.stdin));
-    return { paths, stdout, stderr, stdin, destroy };
+    const letGo = () => {
+      for (const reader of readers) reader.letGo();
+      stdin?.destroy();
+    };
+    return { paths, stdout, stderr, stdin, destroy, letGo };
   } catch (error) {
     destroy();
     throw error;
