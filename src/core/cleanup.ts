@@ -48,6 +48,12 @@ export class Cleanup {
     }
   }
 
+  /** Takes a step off the stack whose acquisition was given back already. */
+  forget(name: string): void {
+    const index = this.#steps.findLastIndex((step) => step.name === name);
+    if (index >= 0) this.#steps.splice(index, 1);
+  }
+
   /** Undoes everything that is left; resolves with the failure that stopped it, if any. Concurrent calls share a run. */
   run(): Promise<CleanupFailure | undefined> {
     this.#running ??= this.#unwind().finally(() => {

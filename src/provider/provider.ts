@@ -51,6 +51,7 @@ export class ContainerdProvider implements AsyncDisposable {
   readonly name = 'containerd';
   readonly #options: ResolvedOptions;
   readonly #channel: Channel;
+  /** Those that were created here and are not destroyed. */
   readonly #sessions = new Set<Session>();
   readonly #images = new Map<string, Image>();
   #connection: Promise<Connection> | undefined;
@@ -81,9 +82,7 @@ export class ContainerdProvider implements AsyncDisposable {
     const resolved = checkRequest(rest, asked, asked.runtime ?? this.#options.runtime, host);
     const { context, uuid } = await this.#connect();
     const image = await this.#getImage(asked.image ?? this.#options.image, asked.signal);
-    const session = await createSession(context, planSession(resolved, asked, image, { context, uuid, host }));
-    this.#sessions.add(session);
-    return session;
+    return createSession(context, planSession(resolved, asked, image, { context, uuid, host }));
   }
 
   /** The session of that name, or a new one: of several callers at once one creates it and all get it. */
@@ -146,9 +145,6 @@ export class ContainerdProvider implements AsyncDisposable {
   async stopAll(): Promise<number> {
     const sessions = [...this.#sessions];
     const results = await Promise.allSettled(sessions.map((session) => session.destroy()));
-    results.forEach(({ status }, index) => {
-      if (status === 'fulfilled') this.#sessions.delete(sessions[index] as Session);
-    });
     const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
     if (failures.length > 0) {
       throw new DriverError('unavailable', `${failures.length} of ${sessions.length} sessions could not be destroyed`, {
@@ -189,7 +185,14 @@ export class ContainerdProvider implements AsyncDisposable {
     const channel = this.#channel;
     const { uuid } = await probeServer(channel);
     const directory = nameStateDirectory(stateRoot, channel);
-    const context: SessionContext = { channel, snapshotter, directory, owner: describeOwner(), unfinished: new Map() };
+    const context: SessionContext = {
+      channel,
+      snapshotter,
+      directory,
+      owner: describeOwner(),
+      sessions: this.#sessions,
+      unfinished: new Map(),
+    };
     const reap = () => {
       // What resists is tried again in a minute, and told to whoever calls `reap`.
       reapLeftovers(context).catch(() => undefined);

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import type { Channel } from '../rpc/channel.js';
+import type { Session } from './session.js';
 
 /** What every session of one provider shares. */
 export interface SessionContext {
@@ -10,6 +11,8 @@ export interface SessionContext {
   /** Root-only directory of this daemon's and namespace's sessions, one directory each inside. */
   directory: string;
   owner: string;
+  /** Those that this provider created and that are not destroyed. */
+  sessions: Set<Session>;
   /** What could not be undone, by session id: the owner lives, so that no other reaper takes it. */
   unfinished: Map<string, Cleanup>;
 }

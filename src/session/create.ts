@@ -104,10 +104,6 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   // After the snapshot, which shows that no one else has the id: the directory of a name may be a live session's.
   undo.defer('directory', () => whenOurs(() => removeDirectory(directory)));
   await makeDirectory(directory);
-  const fifos = new FifoPool(directory);
-  // Made while containerd works; the first exec finds them ready.
-  const filled = fifos.fill();
-  filled.catch(() => undefined);
 
   checkAborted(signal);
   const spec = buildSpec(resolveUser(user, await readUserFiles(rootfs)));
@@ -133,16 +129,29 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   );
 
   checkAborted(signal);
-  const initPid = await undo.acquire(
+  const io = await prepareIo(directory, record);
+  const created = undo.acquire(
     'task',
-    async () => createTask(channel, id, rootfs, await prepareIo(directory, record)),
+    () => createTask(channel, id, rootfs, io),
     () => whenOurs(() => removeSessionTask(context, id)),
   );
+  // Made while containerd works, by far the longest; the first exec finds them ready.
+  const fifos = new FifoPool(directory);
+  const [initPid] = await settle([created, fifos.fill()]);
 
   checkAborted(signal);
   // The container holds its snapshot by itself from now on.
-  await Promise.all([startTask(channel, id), removeLease(channel, id), filled]);
-  return new Session({ context, record, spec, initPid, fifos, undo });
+  await settle([startTask(channel, id), removeLease(channel, id)]);
+  undo.forget('lease');
+  const session = new Session({ context, record, spec, initPid, fifos, undo });
+  context.sessions.add(session);
+  return session;
+}
+
+/** Waits for all, so that nothing is still under way when the undo begins; then fails with the first failure. */
+async function settle<T extends readonly Promise<unknown>[]>(work: readonly [...T]) {
+  await Promise.allSettled(work);
+  return Promise.all(work);
 }
 
 function checkAborted(signal: AbortSignal | undefined): void {

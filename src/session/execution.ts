@@ -1,15 +1,13 @@
-import { once } from 'node:events';
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
 import { isDaemonAway } from '../rpc/errors.js';
-import { BoundedBuffer } from '../stdio/bounded-buffer.js';
-import { drain } from '../stdio/drain.js';
-import { mergeOutput, type OutputChunk } from '../stdio/merge.js';
-import { createTextListener } from '../stdio/text.js';
+import type { OutputChunk } from '../stdio/merge.js';
 import type { ExecResult, ResolvedExecOptions } from './exec-options.js';
+import { ExecOutput } from './exec-output.js';
 import type { ExecProcess, ExitStatus } from './executor.js';
+import { pipeInput } from './input.js';
 import type { KillReport } from './kill-tree.js';
 
 /** Exit code of a command that its deadline ended, as timeout(1) has it. */
@@ -20,8 +18,8 @@ const KILLED_DRAIN_MS = 500;
 /** What an execution asks of the session that it runs in. */
 export interface ExecutionHost {
   killTree(process: ExecProcess): Promise<KillReport>;
-  /** Whether the kernel killed a process of the session for want of memory since this was last asked. */
-  wasOomKilled(): boolean;
+  /** Whether the kernel killed it, or what it started, for want of memory. `killed`: SIGKILL ended the command. */
+  wasOomKilled(process: ExecProcess, killed: boolean): boolean;
   /** Throws when the session is no more. */
   assertAlive(): void;
   /** Keeps an eye on the freeing of an exec, which goes on after its result was given. */
@@ -37,12 +35,15 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   readonly #host: ExecutionHost;
   readonly #options: ResolvedExecOptions;
   readonly #started = Date.now();
-  readonly #buffers: { stdout: BoundedBuffer; stderr: BoundedBuffer };
-  readonly #ended: Promise<ExitStatus>;
-  #result: Promise<ExecResult> | undefined;
-  #kill: Promise<KillReport> | undefined;
-  readonly #taken = new Set<Readable>();
+  readonly #output: ExecOutput;
+  readonly #status: Promise<ExitStatus>;
   readonly #detached = new AbortController();
+  #result: Promise<ExecResult> | undefined;
+  /** The first kill, whose report the result carries. */
+  #kill: Promise<KillReport> | undefined;
+  #sweep: Promise<KillReport> | undefined;
+  #failure: { error: unknown } | undefined;
+  #hasEnded = false;
   #timedOut = false;
   #isCanceled = false;
 
@@ -51,12 +52,17 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     this.#process = process;
     this.#host = host;
     this.#options = options;
-    this.#buffers = { stdout: new BoundedBuffer(options.maxBuffer), stderr: new BoundedBuffer(options.maxBuffer) };
-    this.#listen(process.stdout, this.#buffers.stdout, options.onStdout);
-    this.#listen(process.stderr, this.#buffers.stderr, options.onStderr);
-    this.#ended = this.#watch();
+    const { stdin, stdout, stderr } = process;
+    this.#output = new ExecOutput({ stdout, stderr }, options, (error) => this.#fail(error));
+    this.#status = this.#watch();
     // Whoever asks for the result meets the failure; an execution that nobody asks must not end the program.
-    this.#ended.catch(() => undefined);
+    this.#status.catch(() => undefined);
+    if (options.input === undefined || stdin === null) return;
+    pipeInput(options.input, stdin).catch((cause: unknown) => {
+      // Half of its input looks like all of it to a command: nothing that it makes of that may count.
+      const message = `the input of exec ${this.execId} failed: ${cause instanceof Error ? cause.message : cause}`;
+      this.#fail(new DriverError('aborted', message, { operation: 'exec', cause }));
+    });
   }
 
   get execId(): string {
@@ -73,11 +79,11 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
 
   /** Who takes a stream reads it to its end: `result()` then leaves its pace to them. */
   get stdout(): Readable {
-    return this.#take(this.#process.stdout);
+    return this.#output.take('stdout');
   }
 
   get stderr(): Readable {
-    return this.#take(this.#process.stderr);
+    return this.#output.take('stderr');
   }
 
   /** Reads what is left of the output, waits for the end and frees the exec. Every call gives the same result. */
@@ -86,36 +92,43 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     return this.#result;
   }
 
-  /** Output as it comes, of both streams, with backpressure. After the last chunk the exec is freed. */
+  /**
+   * Output as it comes, of both streams, with backpressure; after the last chunk the exec is freed. A loop that is left
+   * early does not wait: the command runs on, and the rest of its output goes to `result()`.
+   */
   async *[Symbol.asyncIterator](): AsyncGenerator<OutputChunk, void, undefined> {
+    let isComplete = false;
     try {
-      yield* mergeOutput(this.#process.stdout, this.#process.stderr);
+      yield* this.#output.iterate();
+      isComplete = true;
     } finally {
-      await this.result();
+      if (!this.#detached.signal.aborted) {
+        const result = this.result();
+        if (isComplete) await result;
+        else result.catch(() => undefined);
+      }
     }
   }
 
   /**
-   * SIGKILL (the default) ends the whole tree of the command. Any other signal goes to the command alone; SIGTERM is
-   * followed by the kill of the tree when the command has not ended after `forceKillAfterDelayMs`.
+   * SIGKILL (the default) and SIGTERM end the whole tree of the command; with SIGTERM the command itself has
+   * `forceKillAfterDelayMs` to end first. Any other signal goes to the command alone, and is not waited for.
    */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<KillReport> {
     if (signal === 'SIGKILL') {
-      this.#kill ??= this.#host.killTree(this.#process);
+      const sweep = this.#killTree();
+      this.#kill ??= sweep;
+      return sweep;
+    }
+    if (signal === 'SIGTERM') {
+      this.#kill ??= this.#terminate();
       return this.#kill;
     }
     const started = Date.now();
-    await this.#process.signal(constants.signals[signal]);
-    const waitMs = signal === 'SIGTERM' ? this.#options.forceKillAfterDelayMs : 0;
-    const ended = await Promise.race([this.#process.exited.then(() => true), sleep(waitMs, false, { ref: false })]);
-    if (!ended && signal === 'SIGTERM') return this.kill('SIGKILL');
     const { pid } = this.#process;
-    return {
-      killed: ended ? [pid] : [],
-      survivors: ended ? [] : [pid],
-      verified: false,
-      durationMs: Date.now() - started,
-    };
+    await this.#process.signal(constants.signals[signal]);
+    const survivors = this.#hasEnded ? [] : [pid];
+    return { killed: [], survivors, verified: false, durationMs: Date.now() - started };
   }
 
   /** Sets the size of the terminal; SIGWINCH follows inside. Fails without a TTY. */
@@ -125,7 +138,8 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
 
   /**
    * Leaves the command running without us, its deadline with it; `session.executions.connect(execId)` takes it up
-   * again. Until then it waits when it has written more than a pipe holds. This object is of no use afterwards.
+   * again. Until then it waits when it has written more than a pipe holds. A loop over the output that is under way
+   * ends with what was read so far; apart from that this object is of no use afterwards.
    */
   async detach(): Promise<void> {
     this.#detached.abort(new DriverError('canceled', `exec ${this.execId} is detached`, { operation: 'exec' }));
@@ -137,42 +151,57 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   /** Kills the command if it still runs, and frees it. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#detached.signal.aborted) return;
-    if (this.#result === undefined) await this.kill();
-    await this.result();
+    if (!this.#hasEnded) await this.kill();
+    // Whoever asked for the result is told what failed; the block that ends here may have failed for its own reason.
+    await this.result().catch(() => undefined);
   }
 
-  #take(stream: Readable): Readable {
-    this.#taken.add(stream);
-    return stream;
-  }
-
-  #listen(stream: Readable, buffer: BoundedBuffer, listener: ((text: string) => void) | undefined): void {
-    const notify = listener && createTextListener(listener);
-    // Paused first: adding the listener would set the stream flowing before anyone has asked for output.
-    stream.pause();
-    stream.on('data', (chunk: Uint8Array) => {
-      buffer.push(chunk);
-      notify?.write(chunk);
+  #killTree(): Promise<KillReport> {
+    this.#sweep ??= this.#host.killTree(this.#process).finally(() => {
+      this.#sweep = undefined;
     });
-    if (notify) stream.once('end', notify.end);
-    // A stream that fails ends early; the exit tells the rest.
-    stream.on('error', () => undefined);
+    return this.#sweep;
+  }
+
+  async #terminate(): Promise<KillReport> {
+    const started = Date.now();
+    const { pid, exited } = this.#process;
+    const wasRunning = !this.#hasEnded;
+    await this.#process.signal(constants.signals.SIGTERM);
+    const grace = new AbortController();
+    await Promise.race([
+      exited.catch(() => undefined),
+      sleep(this.#options.forceKillAfterDelayMs, undefined, { signal: grace.signal }).catch(() => undefined),
+    ]);
+    grace.abort();
+    // What it started may have ignored the signal, or never have been told.
+    const report = await this.#killTree();
+    const killed =
+      wasRunning && this.#hasEnded && !report.killed.includes(pid) ? [pid, ...report.killed] : report.killed;
+    return { ...report, killed, durationMs: Date.now() - started };
+  }
+
+  /** Ends the command, and the result with it: there is no use in either any more. */
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined || this.#detached.signal.aborted) return;
+    this.#failure = { error };
+    if (!this.#hasEnded) this.kill().catch(() => undefined);
   }
 
   /** Waits for the exit and meanwhile keeps the deadline and the abort signal. */
   async #watch(): Promise<ExitStatus> {
     const { timeoutMs, signal, killSignal } = this.#options;
-    const { promise: failed, reject: fail } = createDeferred<never>();
-    const end = () => {
-      this.kill(killSignal).catch(fail);
-    };
+    let fail: (reason: unknown) => void = () => undefined;
+    const failed = new Promise<never>((_, reject) => {
+      fail = reject;
+    });
     const timeOut = () => {
       this.#timedOut = true;
-      end();
+      this.kill(killSignal).catch(fail);
     };
     const abort = () => {
       this.#isCanceled = true;
-      end();
+      this.kill(killSignal).catch(fail);
     };
     const timer = timeoutMs === undefined ? undefined : setTimeout(timeOut, timeoutMs);
     signal?.addEventListener('abort', abort, { once: true });
@@ -182,43 +211,38 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     try {
       return await Promise.race([this.#process.exited, failed]);
     } finally {
+      this.#hasEnded = true;
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
     }
   }
 
   async #finish(): Promise<ExecResult> {
-    const { stdout, stderr } = this.#process;
-    for (const stream of [stdout, stderr]) {
-      if (!this.#taken.has(stream) && stream.listenerCount('readable') === 0) stream.resume();
-    }
+    this.#output.resume();
     try {
-      const status = await this.#ended;
+      const status = await this.#status;
       const kill = await this.#kill;
-      const drainMs = kill === undefined ? this.#options.drainMs : KILLED_DRAIN_MS;
-      await Promise.all([drain(stdout, drainMs), drain(stderr, drainMs)]);
+      await this.#output.drain(kill === undefined ? this.#options.drainMs : KILLED_DRAIN_MS);
       this.#host.assertAlive();
+      if (this.#failure !== undefined) throw this.#failure.error;
       return this.#describe(status, kill);
     } catch (error) {
       this.#host.assertAlive();
       throw describeLostExit(error, this.execId);
     } finally {
-      this.#host.track(this.#release());
+      if (!this.#detached.signal.aborted) this.#host.track(this.#release());
     }
   }
 
   #describe({ code }: ExitStatus, kill: KillReport | undefined): ExecResult {
-    const { stdout, stderr } = this.#buffers;
     const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
     return {
       execId: this.execId,
       exitCode: this.#timedOut ? TIMEOUT_CODE : code,
-      stdout: stdout.toString(),
-      stderr: stderr.toString(),
-      truncated: { stdout: stdout.dropped, stderr: stderr.dropped },
+      ...this.#output.describe(),
       durationMs: Date.now() - this.#started,
       isCanceled: this.#isCanceled,
-      oomKilled: signal === 'SIGKILL' && kill === undefined && this.#host.wasOomKilled(),
+      oomKilled: kill === undefined && this.#host.wasOomKilled(this.#process, signal === 'SIGKILL'),
       ...(this.#timedOut ? { timedOut: true } : {}),
       ...(signal === undefined ? {} : { signal: signal as NodeJS.Signals }),
       ...(kill === undefined ? {} : { kill }),
@@ -230,20 +254,9 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
    * the child with SIGPIPE at its next line.
    */
   async #release(): Promise<void> {
-    const { stdout, stderr } = this.#process;
-    const open = [stdout, stderr].filter((stream) => !stream.readableEnded && !stream.destroyed);
-    await Promise.all(open.map((stream) => once(stream.resume(), 'close')));
+    await this.#output.end();
     await this.#process.release();
   }
-}
-
-function createDeferred<T>(): { promise: Promise<T>; reject: (reason: unknown) => void } {
-  let reject: (reason: unknown) => void = () => undefined;
-  const promise = new Promise<T>((_, give) => {
-    reject = give;
-  });
-  promise.catch(() => undefined);
-  return { promise, reject };
 }
 
 /** The process ended, but when it did nobody could tell how: never a made-up exit code. */

@@ -204,6 +204,7 @@ export class Session implements AsyncDisposable {
     const { sessionId } = this;
     if (failure === undefined) {
       this.#context.unfinished.delete(sessionId);
+      this.#context.sessions.delete(this);
       return;
     }
     this.#context.unfinished.set(sessionId, this.#undo);

@@ -49,8 +49,9 @@ export async function removeTask(channel: Channel, containerId: string): Promise
   const until = Date.now() + TASK_GONE_MS;
   for (;;) {
     try {
-      await killInit(channel, containerId);
-      await channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, until - Date.now()) });
+      // Wait is on its way before the kill, which saves its time.
+      const ended = channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, until - Date.now()) });
+      await Promise.all([ended, killInit(channel, containerId)]);
       await channel.unary(TasksService.delete, { containerId }, { deadlineMs: 30_000 });
       return;
     } catch (error) {

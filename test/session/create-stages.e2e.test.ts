@@ -49,6 +49,7 @@ function plan(broken: Channel) {
     snapshotter: 'overlayfs',
     directory,
     owner: describeOwner(),
+    sessions: new Set(),
     unfinished: new Map(),
   };
   return {

@@ -45,6 +45,7 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
     snapshotter: 'overlayfs',
     directory: nameStateDirectory(scope.stateRoot, channel),
     owner: describeOwner(),
+    sessions: new Set(),
     unfinished: new Map(),
   };
   const reap = () => reapLeftovers(session, { minAgeMs: 0 });
