@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readOptional } from './proc.js';
 
@@ -10,11 +10,19 @@ const POLL_MS = 2;
 export interface SessionCgroup {
   /** Every process of the session, its init included. */
   listPids(): number[];
-  /** Resolves false when the kernel could not stop them all in a second; they are running again then. */
-  freeze(): Promise<boolean>;
+  /** Stops them all, as far as the kernel can within a second. Every freeze needs its `release`. */
+  freeze(): Promise<Freeze>;
   thaw(): void;
   /** How often the kernel's OOM killer took a process of the session; undefined where that is not counted. */
   countOomKills(): number | undefined;
+}
+
+/** A point in time at which the processes of a session are held. */
+export interface Freeze {
+  /** Whether all of them are stopped at this moment. */
+  isComplete(): boolean;
+  /** Lets the session run on, unless it was paused before. `killed` end in any case. */
+  release(killed: readonly number[]): void;
 }
 
 /**
@@ -35,6 +43,8 @@ interface Freezer {
   frozen: string;
   thawed: string;
   isFrozen(directory: string): boolean;
+  /** Lets single processes of a cgroup that stays frozen meet the SIGKILL that they were sent. */
+  letDie(directory: string, pids: readonly number[]): void;
 }
 
 // Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst
@@ -43,6 +53,17 @@ const freezerV1: Freezer = {
   frozen: 'FROZEN',
   thawed: 'THAWED',
   isFrozen: (directory) => readFileSync(join(directory, 'freezer.state'), 'utf8').trim() === 'FROZEN',
+  // Here SIGKILL waits for the thaw. A process that leaves the frozen cgroup is thawed alone, and dies without having
+  // run an instruction of its own.
+  letDie(directory, pids) {
+    for (const pid of pids) {
+      try {
+        writeFileSync(join(dirname(directory), 'cgroup.procs'), String(pid));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
+  },
 };
 
 // Documentation/admin-guide/cgroup-v2.rst, "cgroup.freeze"
@@ -51,19 +72,26 @@ const freezerV2: Freezer = {
   frozen: '1',
   thawed: '0',
   isFrozen: (directory) => /^frozen 1$/m.test(readFileSync(join(directory, 'cgroup.events'), 'utf8')),
+  // Here SIGKILL ends frozen processes too.
+  letDie: () => undefined,
 };
 
 function buildCgroup(directory: string, freezer: Freezer, countOomKills: () => number | undefined): SessionCgroup {
   const write = (state: string) => writeFileSync(join(directory, freezer.file), state);
+  const isFrozen = () => freezer.isFrozen(directory);
   return {
     listPids: () => listPids(directory),
     async freeze() {
+      const wasFrozen = isFrozen();
       write(freezer.frozen);
-      for (const until = Date.now() + FREEZE_MS; Date.now() < until; await sleep(POLL_MS)) {
-        if (freezer.isFrozen(directory)) return true;
-      }
-      write(freezer.thawed);
-      return false;
+      for (const until = Date.now() + FREEZE_MS; !isFrozen() && Date.now() < until; ) await sleep(POLL_MS);
+      return {
+        isComplete: isFrozen,
+        release(killed) {
+          if (wasFrozen) freezer.letDie(directory, killed);
+          else write(freezer.thawed);
+        },
+      };
     },
     thaw: () => write(freezer.thawed),
     countOomKills,
@@ -73,7 +101,9 @@ function buildCgroup(directory: string, freezer: Freezer, countOomKills: () => n
 /** The processes of a cgroup and of those below it, which a session with a delegated cgroup may have made. */
 export function listPids(directory: string): number[] {
   const own = (readOptional(join(directory, 'cgroup.procs')) ?? '').split('\n').filter(Boolean).map(Number);
-  const below = readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+  const below = existsSync(directory)
+    ? readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+    : [];
   return [...own, ...below.flatMap((entry) => listPids(join(directory, entry.name)))];
 }
 

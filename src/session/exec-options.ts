@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { Readable } from 'node:stream';
 import { createInputError, type Fault } from '../core/error.js';
+import { suggestKey } from '../policy/suggest.js';
 import type { KillReport } from './kill-tree.js';
 
 export interface TtySize {
@@ -18,25 +19,28 @@ export interface ExecOptions {
   timeoutMs?: number;
   /** `name`, `uid`, `uid:gid` or `name:group`. Defaults to the session's user. */
   user?: string;
-  /** Ends the command as a timeout does; the result has `isCanceled`. */
+  /** Ends the command as a timeout does; the result has `isCanceled`. Aborted before it runs: rejects `canceled`. */
   signal?: AbortSignal;
-  /** What the command reads, up to its end. Without it and without `stdin: 'pipe'` the command reads EOF at once. */
+  /** What the command reads, up to its end. A Readable that fails ends the command and rejects. Without it and without `stdin: 'pipe'` the command reads EOF at once. */
   input?: string | Uint8Array | Readable;
   stdin?: 'ignore' | 'pipe';
   /** A terminal, of 80 columns and 24 rows unless said. It merges stderr into stdout and ends lines with CRLF. */
   tty?: boolean | TtySize;
-  /** Text as it comes; never half a character. */
+  /** Text as it comes; never half a character. What it throws ends the command and rejects. */
   onStdout?: (chunk: string) => void;
   onStderr?: (chunk: string) => void;
-  /** What a timeout or an abort sends. Defaults to SIGKILL, which ends the whole tree. */
+  /**
+   * What a timeout or an abort sends. Defaults to SIGKILL, which ends the whole tree at once; with SIGTERM the command
+   * may end before the rest is killed. Any other goes to the command alone, which runs on if it does not mind.
+   */
   killSignal?: NodeJS.Signals;
   /** Ms between SIGTERM and the kill of the tree. Defaults to 5000. */
   forceKillAfterDelayMs?: number;
   /** Bytes kept of each stream; what is beyond is counted in `truncated`, the command runs on. Defaults to 16 MiB. */
   maxBuffer?: number;
   /**
-   * Ms without output after which streams that a background child still holds are no longer waited for, counted from
-   * the end of the command. Defaults to 2500.
+   * Ms for which streams that a background child still holds are read on after the end of the command. What the command
+   * itself wrote is there in any case, and the child lives on. Defaults to 2500.
    */
   drainMs?: number;
 }
@@ -85,14 +89,22 @@ export function resolveExecOptions(options: ExecOptions, timeoutMs: number | und
   const faults: Fault[] = [];
   for (const [path, value] of Object.entries(options)) {
     const rule = Object.hasOwn(rules, path) ? rules[path as keyof ExecOptions] : undefined;
-    const [accepts, expected] = rule ?? [() => false, `one of ${Object.keys(rules).join(', ')}`];
-    if (value !== undefined && !accepts(value)) faults.push({ path, value, expected });
+    if (rule === undefined) faults.push(describeUnknown(path, value));
+    else if (value !== undefined && !rule[0](value)) faults.push({ path, value, expected: rule[1] });
   }
   if (options.input !== undefined && options.stdin === 'pipe') {
     faults.push({ path: 'stdin', value: 'pipe', expected: 'ignore, as input is given' });
   }
   if (faults.length > 0) throw createInputError('exec options', faults);
-  return { ...defaults, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...options };
+  // A key that is there without a value is as good as absent.
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...defaults, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...given };
+}
+
+function describeUnknown(path: string, value: unknown): Fault {
+  const known = Object.keys(rules);
+  const suggestion = suggestKey(path, known);
+  return { path, value, expected: `one of ${known.join(', ')}`, ...(suggestion === undefined ? {} : { suggestion }) };
 }
 
 export interface ExecResult {
@@ -106,7 +118,7 @@ export interface ExecResult {
   signal?: NodeJS.Signals;
   durationMs: number;
   isCanceled: boolean;
-  /** The kernel ended it for want of memory. */
+  /** The kernel ended it, or something that it had started, for want of memory. */
   oomKilled: boolean;
   /** Bytes beyond `maxBuffer`. */
   truncated: { stdout: number; stderr: number };

@@ -1,11 +1,11 @@
 import { constants } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DriverError, hasCode } from '../core/error.js';
-import { isDaemonAway } from '../rpc/errors.js';
+import { DriverError } from '../core/error.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import type { ExecResult, ResolvedExecOptions } from './exec-options.js';
 import { ExecOutput } from './exec-output.js';
+import { describeLostExit, type ExecutionHost } from './execution-host.js';
 import type { ExecProcess, ExitStatus } from './executor.js';
 import { pipeInput } from './input.js';
 import type { KillReport } from './kill-tree.js';
@@ -14,17 +14,6 @@ import type { KillReport } from './kill-tree.js';
 const TIMEOUT_CODE = 124;
 /** How long a killed tree's last output is waited for, in ms: its pipes are closed already. */
 const KILLED_DRAIN_MS = 500;
-
-/** What an execution asks of the session that it runs in. */
-export interface ExecutionHost {
-  killTree(process: ExecProcess): Promise<KillReport>;
-  /** Whether the kernel killed it, or what it started, for want of memory. `killed`: SIGKILL ended the command. */
-  wasOomKilled(process: ExecProcess, killed: boolean): boolean;
-  /** Throws when the session is no more. */
-  assertAlive(): void;
-  /** Keeps an eye on the freeing of an exec, which goes on after its result was given. */
-  track(release: Promise<void>): void;
-}
 
 /**
  * A live command. Not thenable, so that it survives an `await`. Its output is read by the first of `result()`, the
@@ -257,14 +246,4 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     await this.#output.end();
     await this.#process.release();
   }
-}
-
-/** The process ended, but when it did nobody could tell how: never a made-up exit code. */
-function describeLostExit(error: unknown, execId: string): unknown {
-  // Of a daemon that is away nothing is lost: the process runs on.
-  if (!hasCode(error, 'not-found', 'unavailable') || isDaemonAway(error)) return error;
-  return new DriverError('data-loss', `exec ${execId} ended and its exit code is lost`, {
-    operation: 'exec',
-    cause: error,
-  });
 }

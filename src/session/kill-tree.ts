@@ -4,6 +4,7 @@ import { hasEnv, type ProcessStat, readStat } from './proc.js';
 
 const GONE_MS = 2_000;
 const POLL_MS = 2;
+const ROUNDS = 5;
 
 /** What a kill reached. */
 export interface KillReport {
@@ -32,26 +33,34 @@ export interface Tree {
  */
 export async function killTree(cgroup: SessionCgroup, tree: Tree): Promise<KillReport> {
   const started = Date.now();
-  const frozen = await cgroup.freeze();
-  let members: ProcessStat[];
-  let doubtful: ProcessStat[];
+  const killed = new Set<number>();
+  for (let round = 1; ; round++) {
+    const { members, isComplete, hasDoubt } = await killMembers(cgroup, tree);
+    const survivors = (await waitUntilGone(members)).map(({ pid }) => pid);
+    for (const { pid } of members) if (!survivors.includes(pid)) killed.add(pid);
+    const isSure = isComplete && survivors.length === 0;
+    // Without a complete freeze something may have forked away: then until nothing is found any more.
+    if (isSure || survivors.length > 0 || round === ROUNDS) {
+      const verified = isSure && !hasDoubt;
+      return { killed: [...killed], survivors, verified, durationMs: Date.now() - started };
+    }
+  }
+}
+
+async function killMembers(cgroup: SessionCgroup, tree: Tree) {
+  const freeze = await cgroup.freeze();
+  const sent: number[] = [];
   try {
     const all = cgroup
       .listPids()
       .map(readStat)
       .filter((stat) => stat !== undefined);
-    ({ members, doubtful } = divide(all, tree));
-    for (const { pid, startTime } of members) sendKill(pid, startTime);
+    const { members, doubtful } = divide(all, tree);
+    for (const member of members) if (sendKill(member)) sent.push(member.pid);
+    return { members, isComplete: freeze.isComplete(), hasDoubt: doubtful.length > 0 };
   } finally {
-    cgroup.thaw();
+    freeze.release(sent);
   }
-  const survivors = await waitUntilGone(members);
-  return {
-    killed: members.filter((member) => !survivors.includes(member)).map(({ pid }) => pid),
-    survivors: survivors.map(({ pid }) => pid),
-    verified: frozen && survivors.length === 0 && doubtful.length === 0,
-    durationMs: Date.now() - started,
-  };
 }
 
 /**
@@ -63,11 +72,12 @@ function divide(all: readonly ProcessStat[], { initPid, root, mark, alone }: Tre
   const members: ProcessStat[] = [];
   const doubtful: ProcessStat[] = [];
   for (const stat of all) {
-    if (stat.pid === initPid || stat.state === 'Z') continue;
+    if (stat.pid === initPid || isDead(stat)) continue;
     const line = listAncestry(stat, byPid, initPid);
     const top = line.at(-1) as ProcessStat;
     const isLateOrphan = top.parent === initPid && top.startTime >= root.startTime;
-    if (line.some(({ pid }) => pid === root.pid) || hasEnv(stat.pid, mark)) members.push(stat);
+    const descends = line.some(({ pid, startTime }) => pid === root.pid && startTime === root.startTime);
+    if (descends || hasEnv(stat.pid, mark)) members.push(stat);
     else if (isLateOrphan) (alone ? members : doubtful).push(stat);
   }
   return { members, doubtful };
@@ -81,20 +91,27 @@ function listAncestry(stat: ProcessStat, byPid: Map<number, ProcessStat>, initPi
   return line;
 }
 
-function sendKill(pid: number, startTime: number): void {
-  if (readStat(pid)?.startTime !== startTime) return;
+/** False when the process is no more, or its pid is another's by now. */
+function sendKill({ pid, startTime }: ProcessStat): boolean {
+  if (readStat(pid)?.startTime !== startTime) return false;
   try {
-    process.kill(pid, 'SIGKILL');
+    return process.kill(pid, 'SIGKILL');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
   }
+}
+
+/** A zombie only waits for its parent, which a paused session's init does not notice. */
+export function isDead({ state }: ProcessStat): boolean {
+  return state === 'Z' || state === 'X';
 }
 
 /** Resolves with those that are still there after a bounded wait; zombies are gone. */
 export async function waitUntilGone(members: readonly ProcessStat[]): Promise<ProcessStat[]> {
   const isThere = ({ pid, startTime }: ProcessStat) => {
     const now = readStat(pid);
-    return now !== undefined && now.startTime === startTime && now.state !== 'Z' && now.state !== 'X';
+    return now !== undefined && now.startTime === startTime && !isDead(now);
   };
   let left = members.filter(isThere);
   for (const until = Date.now() + GONE_MS; left.length > 0 && Date.now() < until; left = left.filter(isThere)) {

@@ -1,24 +1,35 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:os';
-import { DriverError } from '../core/error.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DriverError, hasCode } from '../core/error.js';
 import { buildExecProcess } from '../spec/process.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { type ExecOptions, type ResolvedExecOptions, resolveExecOptions } from './exec-options.js';
-import { Execution, type ExecutionHost } from './execution.js';
-import type { ExecProcess, Executor, RunningExec } from './executor.js';
-import { pipeInput } from './input.js';
-import { type KillReport, killTree } from './kill-tree.js';
+import { Execution } from './execution.js';
+import type { ExecutionHost } from './execution-host.js';
+import type { ExecProcess, ExecRequest, Executor, RunningExec } from './executor.js';
+import { Gate } from './gate.js';
+import { isDead, type KillReport, killTree } from './kill-tree.js';
 import { type ProcessStat, readStat } from './proc.js';
 import type { Init } from './task.js';
 
 /** Put into the environment of every exec, so that its descendants are known by it. */
 const MARK = 'CADRE_EXEC_ID';
 
-/** What `killTree` needs to know of an exec that runs. */
+/** What is to be known of an exec to tell its processes from those of others. */
 interface Running {
+  /** Undefined when it had ended before it was seen. */
   root: ProcessStat | undefined;
+  /** Nothing else ran in the session since it began. */
   alone: boolean;
+  hasEnded: boolean;
+  /** Of the session, when it began. */
+  oomKills: number;
 }
+
+/** Ms for which a start that met a frozen session is tried again: a kill holds it for some ten. */
+const FROZEN_MS = 1_000;
+const FROZEN_PAUSE_MS = 20;
 
 export interface RunningExecsParts {
   executor: Executor;
@@ -35,12 +46,17 @@ export interface RunningExecsParts {
 /** The executions of one session that hold anything. */
 export class RunningExecs {
   readonly #parts: RunningExecsParts;
-  readonly #running = new Map<ExecProcess, Running>();
+  /** Those whose process runs, or is being started. */
+  readonly #active = new Set<Running>();
+  readonly #known = new WeakMap<ExecProcess, Running>();
   readonly #releases = new Set<Promise<void>>();
-  #oomKills = 0;
+  /** One at a time: each freezes the session. */
+  readonly #kills = new Gate(1);
+  #oomKills: number;
 
   constructor(parts: RunningExecsParts) {
     this.#parts = parts;
+    this.#oomKills = this.#countOomKills();
   }
 
   async spawn(command: string, args: readonly string[], options: ExecOptions): Promise<Execution> {
@@ -58,16 +74,44 @@ export class RunningExecs {
     });
     if (signal?.aborted) throw new DriverError('canceled', `exec of ${command} was aborted`, { cause: signal.reason });
     assertAlive();
-    const started = await executor.start({ execId, process, stdin: stdin === 'pipe' || input !== undefined, signal });
-    const execution = this.#watch(started, resolved);
-    if (input !== undefined && started.stdin !== null) pipeInput(input, started.stdin);
-    return execution;
+    const running = this.#note();
+    const request = { execId, process, stdin: stdin === 'pipe' || input !== undefined, signal };
+    const started = await this.#start(executor, request).catch((error: unknown) => {
+      this.#active.delete(running);
+      throw error;
+    });
+    return this.#watch(started, running, resolved);
   }
 
   /** Takes up an exec that was detached, or that another process started. */
   async connect(execId: string): Promise<Execution> {
     this.#parts.assertAlive();
-    return this.#watch(await this.#parts.executor.connect(execId), resolveExecOptions({}, undefined));
+    const running = this.#note();
+    // What ran before is not known here.
+    running.alone = false;
+    try {
+      return this.#watch(await this.#parts.executor.connect(execId), running, resolveExecOptions({}, undefined));
+    } catch (error) {
+      this.#active.delete(running);
+      throw error;
+    }
+  }
+
+  /** runc starts nothing in a frozen session, and a kill of another exec freezes it for a moment. */
+  async #start(executor: Executor, request: ExecRequest): Promise<ExecProcess> {
+    for (const until = Date.now() + FROZEN_MS; ; await sleep(FROZEN_PAUSE_MS)) {
+      try {
+        return await executor.start(request);
+      } catch (error) {
+        if (!hasCode(error, 'unknown', 'failed-precondition') || !/paused/.test(error.message)) throw error;
+        if (Date.now() >= until) {
+          throw new DriverError('failed-precondition', 'the session is paused: nothing can be started in it', {
+            operation: 'exec',
+            cause: error,
+          });
+        }
+      }
+    }
   }
 
   list(): Promise<RunningExec[]> {
@@ -75,8 +119,14 @@ export class RunningExecs {
     return this.#parts.executor.list();
   }
 
-  #watch(process: ExecProcess, options: ResolvedExecOptions): Execution {
-    this.#note(process);
+  #watch(process: ExecProcess, running: Running, options: ResolvedExecOptions): Execution {
+    running.root = readStat(process.pid);
+    this.#known.set(process, running);
+    const forget = () => {
+      running.hasEnded = true;
+      this.#active.delete(running);
+    };
+    process.exited.then(forget, forget);
     return new Execution(process, this.#host, options);
   }
 
@@ -87,10 +137,14 @@ export class RunningExecs {
 
   readonly #host: ExecutionHost = {
     killTree: (process) => this.#killTree(process),
-    wasOomKilled: () => {
-      const seen = this.#oomKills;
-      this.#oomKills = this.#parts.init().cgroup?.countOomKills() ?? 0;
-      return this.#oomKills > seen;
+    wasOomKilled: (process, killed) => {
+      const { alone = false, oomKills = 0 } = this.#known.get(process) ?? {};
+      const now = this.#countOomKills();
+      // Beside others a kill counts for the first that it can have ended.
+      const before = alone ? oomKills : Math.max(oomKills, this.#oomKills);
+      if (now <= before || !(alone || killed)) return false;
+      this.#oomKills = now;
+      return true;
     },
     assertAlive: () => this.#parts.assertAlive(),
     track: (release) => {
@@ -102,24 +156,39 @@ export class RunningExecs {
     },
   };
 
-  #note(process: ExecProcess): void {
-    const alone = this.#running.size === 0 && !this.#parts.hasCommand;
-    for (const other of this.#running.values()) other.alone = false;
-    this.#running.set(process, { root: readStat(process.pid), alone });
-    const forget = () => this.#running.delete(process);
-    process.exited.then(forget, forget);
+  #countOomKills(): number {
+    return this.#parts.init().cgroup?.countOomKills() ?? 0;
   }
 
-  async #killTree(process: ExecProcess): Promise<KillReport> {
-    const { pid: initPid, cgroup } = this.#parts.init();
-    const init = readStat(initPid);
-    if (cgroup === undefined || init === undefined) {
-      const started = Date.now();
-      await process.signal(constants.signals.SIGKILL);
-      return { killed: [process.pid], survivors: [], verified: false, durationMs: Date.now() - started };
+  /** Notes that one more begins. What earlier ones left running may start processes that look like its own. */
+  #note(): Running {
+    const { pid, cgroup } = this.#parts.init();
+    const isAlone = this.#active.size === 0 && !this.#parts.hasCommand && (cgroup?.listPids() ?? []).every(isQuiet);
+    function isQuiet(other: number): boolean {
+      const stat = other === pid ? undefined : readStat(other);
+      return stat === undefined || isDead(stat);
     }
-    // A command that has ended before it was seen leaves no start time to tell its orphans by: all are in doubt then.
-    const { root = { ...init, pid: process.pid }, alone = false } = this.#running.get(process) ?? {};
-    return killTree(cgroup, { initPid, root, mark: `${MARK}=${process.execId}`, alone });
+    for (const other of this.#active) other.alone = false;
+    const running = { root: undefined, alone: isAlone, hasEnded: false, oomKills: this.#countOomKills() };
+    this.#active.add(running);
+    return running;
+  }
+
+  #killTree(process: ExecProcess): Promise<KillReport> {
+    return this.#kills.run(async () => {
+      const { pid: initPid, cgroup } = this.#parts.init();
+      const init = readStat(initPid);
+      const running = this.#known.get(process);
+      if (cgroup === undefined || init === undefined) {
+        const started = Date.now();
+        const killed = running?.hasEnded ? [] : [process.pid];
+        await process.signal(constants.signals.SIGKILL);
+        return { killed, survivors: [], verified: false, durationMs: Date.now() - started };
+      }
+      // One that ended before it was seen leaves no start time to tell its orphans by: all are in doubt then.
+      const root = running?.root ?? { ...init, pid: process.pid };
+      const alone = running?.root !== undefined && running.alone;
+      return killTree(cgroup, { initPid, root, mark: `${MARK}=${process.execId}`, alone });
+    });
   }
 }

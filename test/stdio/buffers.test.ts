@@ -14,10 +14,20 @@ describe('BoundedBuffer', () => {
         const ascii = texts.map((text) => text.replace(/[^ -~]/g, '?'));
         for (const text of ascii) buffer.push(Buffer.from(text));
         const all = ascii.join('');
-        expect(buffer.toString()).toBe(all.slice(0, limit));
-        expect(buffer.dropped).toBe(Math.max(0, all.length - limit));
+        expect(buffer.read()).toEqual({ text: all.slice(0, limit), dropped: Math.max(0, all.length - limit) });
       }),
     );
+  });
+
+  test('a limit in the middle of a character drops it whole', () => {
+    const bytes = Buffer.from('aé€😀'.repeat(3));
+    for (let limit = 0; limit <= bytes.length; limit++) {
+      const buffer = new BoundedBuffer(limit);
+      buffer.push(bytes);
+      const { text, dropped } = buffer.read();
+      expect(Buffer.byteLength(text) + dropped).toBe(bytes.length);
+      expect(bytes.toString().startsWith(text)).toBe(true);
+    }
   });
 
   test('a million single bytes cost little more than their number', () => {
@@ -26,7 +36,7 @@ describe('BoundedBuffer', () => {
     const byte = Buffer.from('x');
     for (let i = 0; i < 1_000_000; i++) buffer.push(byte);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(8_000_000);
-    expect(buffer.toString()).toHaveLength(1_000_000);
+    expect(buffer.read().text).toHaveLength(1_000_000);
   });
 });
 

@@ -1,0 +1,104 @@
+import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { BoundedBuffer } from '../stdio/bounded-buffer.js';
+import { drain } from '../stdio/drain.js';
+import { mergeOutput, type OutputChunk } from '../stdio/merge.js';
+import { createTextListener } from '../stdio/text.js';
+import type { ExecResult, ResolvedExecOptions } from './exec-options.js';
+
+type Source = OutputChunk['source'];
+
+interface Channel {
+  stream: Readable;
+  buffer: BoundedBuffer;
+  /** The caller reads it, at a pace of their own. */
+  isTaken: boolean;
+}
+
+/** Both streams of a command: kept for its result, passed on to whoever listens, and read by one of several. */
+export class ExecOutput {
+  readonly #channels: Record<Source, Channel>;
+
+  /** `fail` is told what a listener of the caller's throws. */
+  constructor(
+    streams: Record<Source, Readable>,
+    { maxBuffer, onStdout, onStderr }: ResolvedExecOptions,
+    fail: (error: unknown) => void,
+  ) {
+    this.#channels = {
+      stdout: listen(streams.stdout, maxBuffer, onStdout, fail),
+      stderr: listen(streams.stderr, maxBuffer, onStderr, fail),
+    };
+  }
+
+  take(source: Source): Readable {
+    this.#channels[source].isTaken = true;
+    return this.#channels[source].stream;
+  }
+
+  iterate(): AsyncGenerator<OutputChunk, void, undefined> {
+    const { stdout, stderr } = this.#channels;
+    return mergeOutput(stdout.stream, stderr.stream);
+  }
+
+  /** Reads what nobody else reads. */
+  resume(): void {
+    for (const { stream, isTaken } of this.#list()) {
+      if (!isTaken && stream.listenerCount('readable') === 0) stream.resume();
+    }
+  }
+
+  async drain(boundMs: number): Promise<void> {
+    await Promise.all(this.#list().map(({ stream }) => drain(stream, boundMs)));
+  }
+
+  /** Reads both to their end, whoever writes to them. */
+  async end(): Promise<void> {
+    const open = this.#list().filter(({ stream }) => !stream.readableEnded && !stream.destroyed);
+    // One that fails has ended too.
+    await Promise.all(open.map(({ stream }) => finished(stream.resume(), { writable: false }).catch(() => undefined)));
+  }
+
+  describe(): Pick<ExecResult, 'stdout' | 'stderr' | 'truncated'> {
+    const stdout = this.#channels.stdout.buffer.read();
+    const stderr = this.#channels.stderr.buffer.read();
+    return {
+      stdout: stdout.text,
+      stderr: stderr.text,
+      truncated: { stdout: stdout.dropped, stderr: stderr.dropped },
+    };
+  }
+
+  #list(): Channel[] {
+    return Object.values(this.#channels);
+  }
+}
+
+function listen(
+  stream: Readable,
+  maxBuffer: number,
+  listener: ((text: string) => void) | undefined,
+  fail: (error: unknown) => void,
+): Channel {
+  const buffer = new BoundedBuffer(maxBuffer);
+  // Thrown into the stream, it would end the program and never reach the caller.
+  const notify =
+    listener &&
+    createTextListener((text) => {
+      try {
+        listener(text);
+      } catch (error) {
+        fail(error);
+      }
+    });
+  // Paused first: adding the listener would set the stream flowing before anyone has asked for output.
+  stream.pause();
+  stream.on('data', (chunk: Uint8Array) => {
+    buffer.push(chunk);
+    notify?.write(chunk);
+  });
+  if (notify) stream.once('end', notify.end);
+  // A stream that fails ends early; the exit tells the rest.
+  stream.on('error', () => undefined);
+  return { stream, buffer, isTaken: false };
+}
