@@ -1,11 +1,16 @@
 // What `npm run demo` shows: one session from the image to its last trace, step by step, each with its time.
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { NamespacesService } from '../src/generated/github.com/containerd/containerd/api/services/namespaces/v1/namespace.js';
+import { removeImage } from '../src/image/image.js';
 import { ContainerdProvider } from '../src/index.js';
+import { Channel } from '../src/rpc/channel.js';
 import { BUSYBOX_REFERENCE, buildDockerArchive } from '../test/support/busybox.js';
-import { type Daemon, nameNamespace, startDaemon } from '../test/support/daemon.js';
+import { nameNamespace, startDaemon } from '../test/support/daemon.js';
 import { observe, settle } from '../test/support/leaks.js';
 
+const namespace = nameNamespace();
 const started = performance.now();
 let last = started;
 
@@ -18,7 +23,6 @@ function tell(step: string, text: string): void {
 }
 
 async function show(address: string, directory: string): Promise<void> {
-  const namespace = nameNamespace();
   const stateRoot = join(directory, 'sessions');
   const scope = { address, root: directory, namespace, stateRoot };
   await using provider = new ContainerdProvider({ image: BUSYBOX_REFERENCE, address, namespace, stateRoot });
@@ -59,13 +63,37 @@ async function show(address: string, directory: string): Promise<void> {
   tell('left', 'nothing: containers, tasks, snapshots, leases, shims, mounts, cgroups and FIFOs are as before');
 }
 
-const asked = process.env.CONTAINERD_ADDRESS;
-let daemon: Daemon | undefined;
-try {
-  daemon = await startDaemon();
-  tell('containerd', asked ? `${asked}, as CONTAINERD_ADDRESS asks` : `a private one, ${daemon.version}`);
-  await show(asked ?? daemon.address, daemon.root);
-} finally {
-  await daemon?.stop();
+/** On a containerd that is somebody's, the demo takes its image and its namespace away again. */
+async function showOn(address: string): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'cadre-demo-'));
+  const channel = new Channel({ address, namespace });
+  try {
+    await show(address, directory);
+    await removeImage(channel, BUSYBOX_REFERENCE, { sync: true });
+    await channel.unary(NamespacesService.delete, { name: namespace });
+    tell('cleaned', `image and namespace ${namespace} are removed`);
+  } finally {
+    channel.close();
+    rmSync(directory, { recursive: true });
+  }
 }
-tell('total', `${((performance.now() - started) / 1000).toFixed(1)} s, and the private containerd is gone`);
+
+async function showOnPrivate(): Promise<void> {
+  const daemon = await startDaemon();
+  try {
+    tell('containerd', `a private one, ${daemon.version}`);
+    await show(daemon.address, daemon.root);
+  } finally {
+    await daemon.stop();
+  }
+  tell('cleaned', 'the private containerd is gone');
+}
+
+const { CONTAINERD_ADDRESS: asked } = process.env;
+try {
+  await (asked ? showOn(asked) : showOnPrivate());
+  tell('total', `${((performance.now() - started) / 1000).toFixed(1)} s`);
+} catch (error) {
+  process.stderr.write(`demo: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}
