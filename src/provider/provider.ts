@@ -1,3 +1,4 @@
+import { rmdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
 import { describeOwner } from '../core/owner.js';
@@ -160,6 +161,9 @@ export class ContainerdProvider implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#reaper);
     await this.stopAll();
+    const connection = await this.#connection?.catch(() => undefined);
+    // Stays while sessions of other processes have their directories in it.
+    if (connection !== undefined) await rmdir(connection.context.directory).catch(ignoreInUse);
     this.#channel.close();
   }
 
@@ -201,4 +205,8 @@ export class ContainerdProvider implements AsyncDisposable {
     this.#reaper = setInterval(reap, REAP_INTERVAL_MS).unref();
     return { context, uuid };
   }
+}
+
+function ignoreInUse(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOTEMPTY' && error.code !== 'ENOENT') throw error;
 }

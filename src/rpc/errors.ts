@@ -47,8 +47,8 @@ export function translateError(error: unknown, operation: string): DriverError {
       cause: error,
     });
   }
-  // 1.6 and 1.7 append the code's name to the text, 2.x does not.
-  const details = error.details.replace(/: unknown$/, '');
+  // 1.6 and 1.7 append the code's name to the text, 2.x does not; grpc-js an empty note.
+  const details = error.details.replace(/: unknown$/, '').replace(/\.? Resolution note: $/, '');
   const code = codes[error.code] ?? unknownTexts.find(([pattern]) => pattern.test(details))?.[1] ?? 'unknown';
   return new DriverError(code, `${operation}: ${details}`, { operation, cause: error });
 }
