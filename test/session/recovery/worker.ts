@@ -44,14 +44,16 @@ export class Worker implements AsyncDisposable {
     return answer as ReturnType<Verbs[V]>;
   }
 
-  /** SIGKILL; resolves when it is gone. */
+  /** SIGKILL; resolves when it is gone. Throws when it had ended by itself. */
   async kill(): Promise<void> {
+    const { exitCode } = this.#child;
     this.#child.kill('SIGKILL');
     await this.#ended;
+    if (exitCode !== null) throw new Error(`the worker ended by itself with ${exitCode}`);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.kill();
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.signalCode === null) await this.kill();
   }
 
   #settle(line: string): void {
