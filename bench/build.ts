@@ -10,7 +10,7 @@ const repository = join(bench, '..');
 
 /** Installs what is missing of some Debian packages. */
 export function installPackages(...packages: readonly string[]): void {
-  run('bash', [join(bench, 'setup.sh'), ...packages], {});
+  run('bash', [join(bench, '../scripts/packages.sh'), ...packages], {});
 }
 
 /** Compiles src into dist, where the library's users import it from. */

@@ -27,32 +27,7 @@ case ${1:-} in
   *) refuse "unknown argument: $1" ;;
 esac
 
-missing=()
-for package in "${packages[@]}"; do
-  status=$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null || true)
-  [ "$status" = installed ] || missing+=("$package")
-done
-
-if [ ${#missing[@]} -gt 0 ]; then
-  command -v apt-get >/dev/null || refuse "needs ${missing[*]}, and finds no apt-get to install them: this is made for Debian"
-  # Debian starts a service as it installs it, unless this file says no: ours are private, the host keeps its peace.
-  policy=/usr/sbin/policy-rc.d
-  log=$(mktemp)
-  trap 'rm -f "$log"' EXIT
-  if [ ! -e "$policy" ]; then
-    trap 'rm -f "$log" "$policy"' EXIT
-    printf '#!/bin/sh\nexit 101\n' >"$policy"
-    chmod 755 "$policy"
-  fi
-  echo "setup: installing ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  # Some other apt may be at work on a machine that has just booted.
-  apt=(apt-get -qq -o DPkg::Lock::Timeout=300)
-  if ! { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
-    cat "$log" >&2
-    refuse "apt-get could not install ${missing[*]}"
-  fi
-fi
+bash scripts/packages.sh "${packages[@]}"
 
 # By content: git writes files in any order, so that dates tell nothing.
 is_installed() {

@@ -1,9 +1,5 @@
 #!/usr/bin/env bash
-# Install the Debian packages that the bench's peers need and the machine lacks:
-#
-#   bash bench/setup.sh PACKAGE...
-#
-# No service is started: the bench runs daemons of its own.
+# Install the Debian packages that are missing: bash scripts/packages.sh PACKAGE...
 set -euo pipefail
 
 missing=()
@@ -13,10 +9,11 @@ for package in "$@"; do
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
-command -v apt-get >/dev/null || { echo "no apt-get to install ${missing[*]}" >&2; exit 1; }
-[ "$(id -u)" = 0 ] || { echo "root is needed to install ${missing[*]}" >&2; exit 1; }
-
-# Debian starts a service as it installs it, unless this file says no.
+if ! command -v apt-get >/dev/null; then
+  echo "setup: needs ${missing[*]}, and finds no apt-get to install them: this is made for Debian" >&2
+  exit 1
+fi
+# Debian starts a service as it installs it, unless this file says no: ours are private, the host keeps its peace.
 policy=/usr/sbin/policy-rc.d
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -25,8 +22,9 @@ if [ ! -e "$policy" ]; then
   printf '#!/bin/sh\nexit 101\n' >"$policy"
   chmod 755 "$policy"
 fi
-echo "bench: installing ${missing[*]}" >&2
+echo "setup: installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
+# Some other apt may be at work on a machine that has just booted.
 apt=(apt-get -qq -o DPkg::Lock::Timeout=300)
 if ! { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "${missing[@]}"; } </dev/null >"$log" 2>&1; then
   tail -n 5 "$log" >&2
