@@ -72,8 +72,11 @@ describe('what others have is left alone:', () => {
       fakeShim({ namespace: 'another' }),
       fakeShim({ id: 'another' }),
     ];
+    const states = () => pids.map((pid) => readStat(pid)?.state);
+    // Asleep in its wait: before that it is still on its way to look like a shim.
+    await expect.poll(states).toEqual(['S', 'S', 'S']);
     await reap();
-    expect(pids.map((pid) => readStat(pid)?.state)).toEqual(['S', 'S', 'S']);
+    expect(states()).toEqual(['S', 'S', 'S']);
   });
 });
 
@@ -115,6 +118,7 @@ describe('what nobody answers for goes:', () => {
 
   test('a young shim that containerd does not know of yet is given time', async () => {
     const pid = fakeShim({});
+    await expect.poll(() => readStat(pid)?.state).toBe('S');
     expect((await provider.reap()).shims).toEqual([]);
     expect(readStat(pid)?.state).toBe('S');
     expect((await reap()).shims).toEqual([pid]);
