@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { BoundedBuffer } from '../stdio/bounded-buffer.js';
@@ -48,15 +49,24 @@ export class ExecOutput {
     }
   }
 
-  async drain(boundMs: number): Promise<void> {
-    await Promise.all(this.#list().map(({ stream }) => drain(stream, boundMs)));
+  /** See `drain`; gives up at the signal, however much a slow reader has yet to take. */
+  async drain(boundMs: number, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return;
+    const over = new AbortController();
+    const drained = Promise.all(this.#list().map(({ stream }) => drain(stream, boundMs)));
+    try {
+      await Promise.race([drained, once(signal, 'abort', { signal: over.signal }).catch(() => undefined)]);
+    } finally {
+      over.abort();
+    }
   }
 
-  /** Reads both to their end, whoever writes to them. */
-  async end(): Promise<void> {
+  /** Reads both to their end, whoever writes to them; or until the signal, as a reader may have stopped for good. */
+  async end(signal: AbortSignal): Promise<void> {
     const open = this.#list().filter(({ stream }) => !stream.readableEnded && !stream.destroyed);
+    const options = { writable: false, signal };
     // One that fails has ended too.
-    await Promise.all(open.map(({ stream }) => finished(stream.resume(), { writable: false }).catch(() => undefined)));
+    await Promise.all(open.map(({ stream }) => finished(stream.resume(), options).catch(() => undefined)));
   }
 
   describe(): Pick<ExecResult, 'stdout' | 'stderr' | 'truncated'> {

@@ -10,6 +10,8 @@ export interface ExecutionHost {
   wasOomKilled(process: ExecProcess, killed: boolean): boolean;
   /** Throws when the session is no more. */
   assertAlive(): void;
+  /** Aborted when the session is destroyed, and nothing can come of it any more. */
+  readonly closed: AbortSignal;
   /** Keeps an eye on the freeing of an exec, which goes on after its result was given. */
   track(release: Promise<void>): void;
 }

@@ -127,7 +127,8 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
 
   /**
    * Leaves the command running without us, its deadline with it; `session.executions.connect(execId)` takes it up
-   * again. Until then it waits when it has written more than a pipe holds. A loop over the output that is under way
+   * again. Until then it waits when it has written more than a pipe holds; when it ends before, what a pipe holds is
+   * lost, its exit code is not. A loop over the output that is under way
    * ends with what was read so far; apart from that this object is of no use afterwards.
    */
   async detach(): Promise<void> {
@@ -211,7 +212,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     try {
       const status = await this.#status;
       const kill = await this.#kill;
-      await this.#output.drain(kill === undefined ? this.#options.drainMs : KILLED_DRAIN_MS);
+      await this.#output.drain(kill === undefined ? this.#options.drainMs : KILLED_DRAIN_MS, this.#host.closed);
       this.#host.assertAlive();
       if (this.#failure !== undefined) throw this.#failure.error;
       return this.#describe(status, kill);
@@ -243,7 +244,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
    * the child with SIGPIPE at its next line.
    */
   async #release(): Promise<void> {
-    await this.#output.end();
+    await this.#output.end(this.#host.closed);
     await this.#process.release();
   }
 }

@@ -50,6 +50,7 @@ export class RunningExecs {
   readonly #active = new Set<Running>();
   readonly #known = new WeakMap<ExecProcess, Running>();
   readonly #releases = new Set<Promise<void>>();
+  readonly #closed = new AbortController();
   /** One at a time: each freezes the session. */
   readonly #kills = new Gate(1);
   #oomKills: number;
@@ -130,8 +131,9 @@ export class RunningExecs {
     return new Execution(process, this.#host, options);
   }
 
-  /** Resolves when no exec of the session holds anything here. */
+  /** Called when the session is gone: resolves when no exec of it holds anything here. */
   async settle(): Promise<void> {
+    this.#closed.abort();
     await Promise.all(this.#releases);
   }
 
@@ -147,6 +149,7 @@ export class RunningExecs {
       return true;
     },
     assertAlive: () => this.#parts.assertAlive(),
+    closed: this.#closed.signal,
     track: (release) => {
       const settled = release
         // The removal of the session frees its execs too, and reports what it meets.

@@ -5,7 +5,7 @@ import { ProcessDetails } from '../generated/github.com/containerd/containerd/ap
 import { packJson, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import type { FifoPool } from '../stdio/fifo.js';
-import { type ExecStreams, openStreams } from '../stdio/streams.js';
+import { type ExecStreams, openStreams, reopenStreams } from '../stdio/streams.js';
 import type { ExecProcess, ExecRequest, Executor, ExitStatus, RunningExec } from './executor.js';
 import { Gate } from './gate.js';
 import { readCommand } from './proc.js';
@@ -79,7 +79,7 @@ export class TaskExecutor implements Executor {
     if (process === undefined) throw new DriverError('not-found', `no exec ${execId} in session ${this.#containerId}`);
     const { stdin, stderr } = process;
     const paths = this.#fifos.name(execId, { stderr: stderr !== '', stdin: stdin !== '' });
-    return this.#describe(execId, process.pid, openStreams(paths), this.#wait(execId));
+    return this.#describe(execId, process.pid, reopenStreams(paths), this.#wait(execId));
   }
 
   async list(): Promise<RunningExec[]> {
@@ -107,10 +107,12 @@ export class TaskExecutor implements Executor {
   #describe(execId: string, pid: number, streams: ExecStreams, exited: Promise<ExitStatus>): ExecProcess {
     const target = { containerId: this.#containerId, execId };
     // The shim holds a writer of its own, so a closed FIFO alone never ends the input. A process that has ended by
-    // itself has no input to end.
-    streams.stdin?.once('close', () => {
+    // itself has no input to end. A terminal would be hung up, and its process killed: it is told in its own way.
+    const isTerminal = streams.paths.stderr === undefined;
+    const closeInput = () => {
       this.#channel.unary(TasksService.closeIo, { ...target, stdin: true }).catch(() => undefined);
-    });
+    };
+    if (!isTerminal) streams.stdin?.once('close', closeInput);
     return {
       execId,
       pid,
@@ -124,18 +126,20 @@ export class TaskExecutor implements Executor {
         }
       },
       resize: async (width, height) => {
+        // The shim takes it without a word.
+        if (!isTerminal) throw new DriverError('failed-precondition', `exec ${execId} has no terminal to resize`);
         await this.#channel.unary(TasksService.resizePty, { ...target, width, height });
       },
       detach: () => {
         // Kept open inside: the command reads on from whoever connects next.
-        streams.stdin?.removeAllListeners('close');
+        streams.stdin?.off('close', closeInput);
         streams.letGo();
       },
       release: async () => {
         const isDrained = streams.stdout.readableEnded && streams.stderr.readableEnded;
         streams.destroy();
         await deleteExec(this.#channel, target);
-        if (isDrained) this.#fifos.give(streams.paths);
+        if (isDrained) await this.#fifos.give(streams.paths);
         else await this.#fifos.discard(streams.paths);
       },
     };

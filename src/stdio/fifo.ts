@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { renameSync } from 'node:fs';
+import { closeSync, constants, openSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -66,9 +66,15 @@ export class FifoPool {
     };
   }
 
-  /** Gives FIFOs back that were read to their end. */
-  give(set: FifoSet): void {
-    this.#free.push(...Object.values(set));
+  /**
+   * Gives FIFOs back that were read to their end. The shim may be slow to let go of an input, and would then read what
+   * is meant for the next exec: such a one is not used again.
+   */
+  async give(set: FifoSet): Promise<void> {
+    const paths: string[] = Object.values(set);
+    const unused = paths.filter(isUnused);
+    this.#free.push(...unused);
+    await Promise.all(paths.filter((path) => !unused.includes(path)).map((path) => rm(path, { force: true })));
   }
 
   /** Removes FIFOs whose other end may still be open, so that no later exec reads what belongs to an earlier one. */
@@ -97,5 +103,15 @@ export class FifoPool {
       );
     }
     this.#free.push(...paths);
+  }
+}
+
+/** Opening for writing without waiting fails with ENXIO when no one has it open for reading (fifo(7)). */
+function isUnused(path: string): boolean {
+  try {
+    closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENXIO';
   }
 }

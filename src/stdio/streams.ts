@@ -1,7 +1,11 @@
+import { closeSync, constants, openSync } from 'node:fs';
 import { Readable, type Writable } from 'node:stream';
 import type { FifoSet } from './fifo.js';
 import { FifoReader } from './reader.js';
 import { openWriter } from './writer.js';
+
+/** Control-D ends the line that a terminal's reader waits for, and on an empty line its input (termios(3), VEOF). */
+const END_OF_LINE_AND_INPUT = '\x04\x04';
 
 /** This end of a process's streams. */
 export interface ExecStreams {
@@ -29,10 +33,12 @@ export function openStreams(paths: FifoSet): ExecStreams {
   };
   try {
     const stdout = keep(new FifoReader(paths.stdout));
+    const isTerminal = paths.stderr === undefined;
     const readers = [stdout];
     if (paths.stderr !== undefined) readers.push(keep(new FifoReader(paths.stderr)));
     const stderr = readers[1] ?? keep(Readable.from([]));
-    const stdin = paths.stdin === undefined ? null : keep(openWriter(paths.stdin));
+    const stdin =
+      paths.stdin === undefined ? null : keep(openWriter(paths.stdin, isTerminal ? END_OF_LINE_AND_INPUT : ''));
     const letGo = () => {
       for (const reader of readers) reader.letGo();
       stdin?.destroy();
@@ -42,4 +48,16 @@ export function openStreams(paths: FifoSet): ExecStreams {
     destroy();
     throw error;
   }
+}
+
+/**
+ * Opens this end of the FIFOs of a process that runs already, and may have ended: a reader that never saw a writer waits
+ * for one for ever (fifo(7)), so each is shown one. Where no other holds the FIFO its stream then ends.
+ */
+export function reopenStreams(paths: FifoSet): ExecStreams {
+  const streams = openStreams(paths);
+  for (const path of [paths.stdout, paths.stderr]) {
+    if (path !== undefined) closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+  }
+  return streams;
 }

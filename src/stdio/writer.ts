@@ -5,8 +5,9 @@ import { Writable } from 'node:stream';
 /**
  * The writing end of a FIFO as a stream, open once the shim has opened its reading end. Never O_RDWR: that would count
  * as a reader, and what is written and closed before the shim comes is lost, with the end of input for ever.
+ * `ending` is written before it is closed.
  */
-export function openWriter(path: string): Writable {
+export function openWriter(path: string, ending = ''): Writable {
   let socket: Socket | undefined;
   const writer = new Writable({
     construct(ready) {
@@ -33,7 +34,7 @@ export function openWriter(path: string): Writable {
     },
     final(done) {
       socket?.once('close', () => done());
-      socket?.end();
+      socket?.end(ending);
     },
     destroy(error, done) {
       socket?.destroy();

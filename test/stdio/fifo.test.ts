@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, constants, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,12 +39,22 @@ describe('FifoPool', () => {
     const sets = await Promise.all(['a', 'b', 'c'].map((execId) => pool.take(execId, all)));
     expect(sets[1]).toEqual(pool.name('b', all));
     expect(new Set(sets.flatMap((set) => Object.values(set))).size).toBe(9);
-    pool.give(sets[0] as FifoSet);
+    await pool.give(sets[0] as FifoSet);
     const before = readdirSync(directory).length;
     await pool.take('d', { stderr: true, stdin: false });
     expect(readdirSync(directory)).toHaveLength(before);
     await pool.discard(sets[1] as FifoSet);
     expect(readdirSync(directory)).toHaveLength(before - 3);
+  });
+
+  test('does not hand out again what someone still reads', async () => {
+    const pool = new FifoPool(directory);
+    const set = await pool.take('a', { stderr: false, stdin: true });
+    const late = openSync(set.stdin as string, constants.O_RDONLY | constants.O_NONBLOCK);
+    const before = readdirSync(directory).length;
+    await pool.give(set);
+    expect(readdirSync(directory)).toHaveLength(before - 1);
+    closeSync(late);
   });
 
   test('says where it could not make them', async () => {
