@@ -33,8 +33,15 @@ export class ExecOutput {
   }
 
   take(source: Source): Readable {
-    this.#channels[source].isTaken = true;
-    return this.#channels[source].stream;
+    const channel = this.#channels[source];
+    if (!channel.isTaken) {
+      channel.isTaken = true;
+      // It was paused for our own listener; a first listener of theirs sets it flowing, as on any stream.
+      channel.stream.on('newListener', (event) => {
+        if (event === 'data') channel.stream.resume();
+      });
+    }
+    return channel.stream;
   }
 
   iterate(): AsyncGenerator<OutputChunk, void, undefined> {
