@@ -1,12 +1,17 @@
+import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { DriverError, hasCode } from '../core/error.js';
+import { DriverError } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
 import { openWriter } from '../stdio/writer.js';
 import { readLogs } from './logs.js';
+import { watchEnd } from './main-end.js';
 import { nameStdin } from './main-io.js';
 import type { SessionRecord } from './record.js';
+
+/** Control-D ends the line that a terminal's reader waits for, and on an empty line its input (termios(3), VEOF). */
+const END_OF_LINE_AND_INPUT = '\x04\x04';
 
 export interface AttachOptions {
   /** Read to its end, which the command then sees; only for a session created with `stdin`. */
@@ -17,6 +22,7 @@ export interface AttachOptions {
   stderr?: Writable;
   /** Begins with what was written before. Defaults to false. */
   replay?: boolean;
+  /** Takes the connection away; `attach` then fails with `canceled` and the command runs on. */
   signal?: AbortSignal;
 }
 
@@ -32,14 +38,10 @@ export async function attachSession(
   if (stdin !== undefined && !command.stdin) {
     throw new DriverError('failed-precondition', `session ${id} was created without stdin: nothing could read it`);
   }
+  const left = new AbortController();
+  const whole = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
+  const end = watchEnd(channel, id, directory, whole);
   const target = { containerId: id, execId: '' };
-  const exited = channel.unary(TasksService.wait, target, { deadlineMs: null, retryMs: 120_000, signal });
-  let ended = false;
-  const noteEnd = () => {
-    ended = true;
-  };
-  exited.then(noteEnd, noteEnd);
-
   const resize = () => {
     const { columns: width, rows: height } = stdout;
     // A command that has just ended has no terminal any more.
@@ -49,29 +51,35 @@ export async function attachSession(
     resize();
     stdout.on('resize', resize);
   }
-  const feeding =
-    stdin && feed(stdin, directory, () => channel.unary(TasksService.closeIo, { ...target, stdin: true }));
+  const close = () => channel.unary(TasksService.closeIo, { ...target, stdin: true });
+  const ending = command.terminal ? END_OF_LINE_AND_INPUT : '';
+  const feeding = stdin && feed(stdin, openWriter(nameStdin(directory), ending), close);
   try {
-    const options = { follow: true, ...(replay ? {} : { tail: 0 }), ...(signal === undefined ? {} : { signal }) };
-    for await (const { source, data } of readLogs(directory, options, async () => ended)) {
-      const output = source === 'stdout' ? stdout : stderr;
-      if (!output.write(data)) await new Promise((resolve) => output.once('drain', resolve));
+    const options = { follow: true, ...(replay ? {} : { tail: 0 }), signal: whole };
+    for await (const { source, data } of readLogs(directory, options, end.hasEnded)) {
+      await write(source === 'stdout' ? stdout : stderr, data, whole);
     }
-    return { exitCode: (await exited).exitStatus };
-  } catch (error) {
-    if (!hasCode(error, 'not-found', 'unavailable')) throw error;
-    throw new DriverError('data-loss', `the command of session ${id} ended and its exit code is lost`, {
-      cause: error,
-    });
+    return { exitCode: await end.exitCode };
   } finally {
+    left.abort();
     stdout.off('resize', resize);
     feeding?.stop();
   }
 }
 
+/** No faster than the output takes it; one that is closed takes nothing more, and would be waited for forever. */
+async function write(output: Writable, data: Uint8Array, signal: AbortSignal): Promise<void> {
+  if (!output.destroyed && output.write(data)) return;
+  const settled = new AbortController();
+  const until = { signal: AbortSignal.any([signal, settled.signal]) };
+  const events = output.destroyed ? [] : [once(output, 'drain', until), once(output, 'close', until)];
+  await Promise.race(events).catch(() => undefined);
+  settled.abort();
+  if (output.destroyed) throw new DriverError('canceled', 'the stream that was attached to the command was closed');
+}
+
 /** Passes input on until its end, and then says so: the shim keeps a writer of its own open. */
-function feed(stdin: Readable, directory: string, close: () => Promise<unknown>): { stop(): void } {
-  const writer = openWriter(nameStdin(directory));
+function feed(stdin: Readable, writer: Writable, close: () => Promise<unknown>): { stop(): void } {
   stdin.pipe(writer);
   finished(writer, { readable: false })
     .then(close)

@@ -5,6 +5,7 @@ import { DriverError } from '../core/error.js';
 import { unpackJson } from '../rpc/any.js';
 import type { OciSpec } from '../spec/types.js';
 import { FifoPool } from '../stdio/fifo.js';
+import { findCgroup } from './cgroup.js';
 import { isHalf, isLive, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory } from './directory.js';
@@ -29,7 +30,7 @@ export async function connectSession(context: SessionContext, idOrName: string):
     context,
     record,
     spec: unpackJson(container.spec) as OciSpec,
-    initPid: task.pid,
+    init: { pid: task.pid, cgroup: findCgroup(task.pid) },
     fifos: new FifoPool(directory),
     undo,
   });

@@ -8,17 +8,20 @@ import type { Any } from '../generated/google/protobuf/any.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
 import { packJson } from '../rpc/any.js';
+import { listCommand } from '../spec/build.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser } from '../spec/user.js';
 import { FifoPool } from '../stdio/fifo.js';
+import { findCgroup } from './cgroup.js';
 import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory, removeDirectory } from './directory.js';
 import { prepareIo } from './main-io.js';
+import { startMain } from './main-start.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord } from './record.js';
 import { clearDead, removeSessionTask } from './remove.js';
 import { Session } from './session.js';
-import { createTask, startTask } from './task.js';
+import { createTask } from './task.js';
 import { removeContainer, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
 
@@ -141,9 +144,10 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
 
   checkAborted(signal);
   // The container holds its snapshot by itself from now on.
-  await settle([startTask(channel, id), removeLease(channel, id)]);
+  const init = { pid: initPid, cgroup: findCgroup(initPid) };
+  await settle([startMain(channel, { record, directory, init, command: listCommand(spec) }), removeLease(channel, id)]);
   undo.forget('lease');
-  const session = new Session({ context, record, spec, initPid, fifos, undo });
+  const session = new Session({ context, record, spec, init, fifos, undo });
   context.sessions.add(session);
   return session;
 }

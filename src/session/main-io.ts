@@ -1,6 +1,8 @@
 import { execFile } from 'node:child_process';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { DriverError } from '../core/error.js';
 import { createLogs } from './logs.js';
 import type { SessionRecord } from './record.js';
 import type { TaskIo } from './task.js';
@@ -15,13 +17,24 @@ export function nameStdin(directory: string): string {
 /** Files for the session's own command; a session without one has no streams at all. */
 export async function prepareIo(directory: string, { command }: SessionRecord): Promise<TaskIo> {
   if (command === undefined) return { stdin: '', stdout: '', stderr: '', terminal: false };
-  const logs = await createLogs(directory, command.terminal);
-  const stdin = command.stdin ? nameStdin(directory) : '';
-  // A session that is started again has it already.
-  if (stdin !== '') await run('mkfifo', ['-m', '600', '--', stdin]).catch(ignoreExisting);
-  return { stdin, ...logs, terminal: command.terminal };
+  try {
+    const logs = await createLogs(directory, command.terminal);
+    const stdin = command.stdin ? nameStdin(directory) : '';
+    if (stdin !== '') await makeStdin(stdin);
+    return { stdin, ...logs, terminal: command.terminal };
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const isFull = code === 'ENOSPC' || code === 'EDQUOT' || /No space left|quota exceeded/.test(message);
+    throw new DriverError(
+      isFull ? 'resource-exhausted' : 'unavailable',
+      `the files of the command's output cannot be made in ${directory}: ${message}`,
+      { operation: 'prepare output', cause },
+    );
+  }
 }
 
-function ignoreExisting(error: { stderr?: string }): void {
-  if (!error.stderr?.includes('File exists')) throw error;
+async function makeStdin(path: string): Promise<void> {
+  // What was written and not read before it was started again is not meant for the new command.
+  await rm(path, { force: true });
+  await run('mkfifo', ['-m', '600', '--', path], { env: { ...process.env, LC_ALL: 'C' } });
 }

@@ -1,4 +1,5 @@
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { isOwnerAlive } from '../core/owner.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
@@ -7,6 +8,7 @@ import { isLive, listCreations } from './claim.js';
 import type { SessionContext } from './context.js';
 import { listIds, listRecords } from './find.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
+import { trimLogs } from './logs.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
 
@@ -73,6 +75,10 @@ export async function reapLeftovers(
     const isUnstarted = tasks.get(record.id) === Status.CREATED && !isOwnerAlive(record.owner);
     if (isLive({ creation, record }, now) && !isUnstarted) continue;
     await attempt('session', report.sessions, record.id, () => removeSession(context, record));
+  }
+  // Logs grow on while no process of their session lives.
+  for (const { record } of found.filter(({ record }) => record.command !== undefined)) {
+    await attempt('logs of', [], record.id, () => trimLogs(join(context.directory, record.id)));
   }
   const isLeft = (id: string) => id.startsWith(ID_PREFIX) && !known.has(id);
   for (const id of [...tasks.keys()].filter(isLeft)) {

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
+import { listCommand } from '../spec/build.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
 import type { FifoPool } from '../stdio/fifo.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { explainAbsence } from './absence.js';
 import { type AttachOptions, attachSession } from './attach.js';
-import { findCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
 import type { Execution } from './execution.js';
@@ -16,24 +16,13 @@ import { extendSession } from './extend.js';
 import { findRecord } from './find.js';
 import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
-import { type LogOptions, readLogs } from './logs.js';
-import { prepareIo } from './main-io.js';
+import { keepTrimmed, type LogOptions } from './logs.js';
+import { readSessionLogs } from './main-end.js';
+import { restartMain } from './main-start.js';
 import type { SessionRecord } from './record.js';
-import { removeSessionTask } from './remove.js';
 import { RunningExecs } from './running-execs.js';
 import { readStats, type SessionStats, type WatchStatsOptions, watchStats } from './stats.js';
-import {
-  createTask,
-  type Init,
-  killSession,
-  pauseTask,
-  readMounts,
-  readTask,
-  resumeTask,
-  type StopOptions,
-  startTask,
-  stopTask,
-} from './task.js';
+import { type Init, killSession, pauseTask, readMounts, resumeTask, type StopOptions, stopTask } from './task.js';
 import { TaskExecutor } from './task-executor.js';
 import { readUserFiles } from './user-files.js';
 
@@ -41,7 +30,7 @@ export interface SessionParts {
   context: SessionContext;
   record: SessionRecord;
   spec: OciSpec;
-  initPid: number;
+  init: Init;
   fifos: FifoPool;
   /** Gives back everything that the session holds, in the right order. */
   undo: Cleanup;
@@ -58,16 +47,20 @@ export class Session implements AsyncDisposable {
   readonly #execs: RunningExecs;
   #userFiles: Promise<UserFiles> | undefined;
   #init: Init;
+  readonly #spec: OciSpec;
+  #stopTrimming: () => void = () => undefined;
   #destroyed = false;
 
   /** @internal */
-  constructor({ context, record, spec, initPid, fifos, undo }: SessionParts) {
+  constructor({ context, record, spec, init, fifos, undo }: SessionParts) {
     this.sessionId = record.id;
     this.runtime = record.runtime;
     this.#context = context;
     this.#record = record;
     this.#undo = undo;
-    this.#init = { pid: initPid, cgroup: findCgroup(initPid) };
+    this.#spec = spec;
+    this.#init = init;
+    if (record.command !== undefined) this.#stopTrimming = keepTrimmed(this.#directory);
     this.#execs = new RunningExecs({
       executor: new TaskExecutor(context.channel, record.id, fifos),
       spec,
@@ -111,8 +104,7 @@ export class Session implements AsyncDisposable {
 
   /** What the session uses, measured over a tenth of a second. */
   async stats(): Promise<SessionStats> {
-    this.#assertAlive();
-    return readStats(this.#context.channel, this.sessionId, this.#init);
+    return this.#whileAlive(() => readStats(this.#context.channel, this.sessionId, this.#init));
   }
 
   /** What the session uses, again and again, until the signal is aborted or the loop is left. */
@@ -125,8 +117,7 @@ export class Session implements AsyncDisposable {
   async *logs(options: LogOptions = {}): AsyncGenerator<OutputChunk, void, undefined> {
     this.#assertAlive();
     if (this.#record.command === undefined) return;
-    const hasEnded = async () => (await readTask(this.#context.channel, this.sessionId)).state === 'stopped';
-    yield* readLogs(this.#directory, options, hasEnded);
+    yield* readSessionLogs(this.#context.channel, this.sessionId, this.#directory, options);
   }
 
   /**
@@ -135,7 +126,7 @@ export class Session implements AsyncDisposable {
    */
   async attach(options: AttachOptions): Promise<{ exitCode: number }> {
     this.#assertAlive();
-    return attachSession(this.#context.channel, this.#record, this.#directory, options);
+    return this.#whileAlive(() => attachSession(this.#context.channel, this.#record, this.#directory, options));
   }
 
   /** Stops every process of the session where it is, until `resume`. */
@@ -168,21 +159,10 @@ export class Session implements AsyncDisposable {
 
   /** Runs a stopped session again, on the same root file system. */
   async start(): Promise<void> {
-    await this.#whileAlive(() => this.#start());
-  }
-
-  async #start(): Promise<void> {
-    const { channel } = this.#context;
-    const { id, snapshotter } = this.#record;
-    const { state } = await readTask(channel, id);
-    if (state !== 'stopped') {
-      throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
-    }
-    await removeSessionTask(this.#context, id);
-    const mounts = await readMounts(channel, snapshotter, id);
-    const pid = await createTask(channel, id, mounts, await prepareIo(this.#directory, this.#record));
-    await startTask(channel, id);
-    this.#init = { pid, cgroup: findCgroup(pid) };
+    await this.#whileAlive(async () => {
+      const main = { record: this.#record, directory: this.#directory, command: listCommand(this.#spec) };
+      this.#init = await restartMain(this.#context, main);
+    });
   }
 
   /** SIGKILL for everything inside. The root file system stays, for `start`. */
@@ -199,6 +179,7 @@ export class Session implements AsyncDisposable {
    */
   async destroy(): Promise<void> {
     this.#destroyed = true;
+    this.#stopTrimming();
     const failure = await this.#undo.run();
     await this.#execs.settle();
     const { sessionId } = this;

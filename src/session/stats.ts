@@ -30,7 +30,9 @@ export interface SessionStats {
   ioWriteBytes: number;
 }
 
-type Sample = Omit<SessionStats, 'cpuPercent'> & { cpuNs: bigint };
+type Counters = Omit<SessionStats, 'cpuPercent' | 'time' | 'networkRxBytes' | 'networkTxBytes'> & { cpuNs: bigint };
+/** `at`: in ms, of a clock that is never set. */
+type Sample = Omit<SessionStats, 'cpuPercent'> & { cpuNs: bigint; at: number };
 
 /** Measures once, over a tenth of a second. */
 export async function readStats(channel: Channel, id: string, init: Init): Promise<SessionStats> {
@@ -64,23 +66,27 @@ export async function* watchStats(
   }
 }
 
-function compare(before: Sample, { cpuNs, ...now }: Sample): SessionStats {
-  const elapsedNs = (now.time.getTime() - before.time.getTime()) * 1e6;
+function compare(before: Sample, { cpuNs, at, ...now }: Sample): SessionStats {
+  const elapsedNs = (at - before.at) * 1e6;
   return { ...now, cpuPercent: elapsedNs > 0 ? (Number(cpuNs - before.cpuNs) / elapsedNs) * 100 : 0 };
 }
 
 async function takeSample(channel: Channel, id: string, { pid }: Init): Promise<Sample> {
+  const asked = performance.now();
   const { metrics } = await channel.unary(TasksService.metrics, { filters: [`id==${id}`] });
   const data = metrics.find((metric) => metric.id === id)?.data;
-  if (data === undefined) throw new DriverError('not-found', `session ${id} has no metrics: it does not run`);
-  return { time: new Date(), ...decodeMetrics(data), ...readNetwork(pid) };
+  if (data === undefined) throw new DriverError('failed-precondition', `session ${id} has no metrics: it does not run`);
+  // The counters are read somewhere between question and answer.
+  const at = (asked + performance.now()) / 2;
+  return { time: new Date(), at, ...decodeMetrics(data), ...readNetwork(pid) };
 }
 
-function decodeMetrics(data: Any) {
+/** Of either generation of control groups. */
+export function decodeMetrics(data: Any): Counters {
   return data.typeUrl.includes('.v2.') ? decodeV2(data) : decodeV1(data);
 }
 
-function decodeV1(data: Any) {
+function decodeV1(data: Any): Counters {
   const { cpu, memory, pids, blkio } = unpackMessage('io.containerd.cgroups.v1.Metrics', MetricsV1, data);
   const sumIo = (op: string) =>
     (blkio?.ioServiceBytesRecursive ?? [])
@@ -96,7 +102,7 @@ function decodeV1(data: Any) {
   };
 }
 
-function decodeV2(data: Any) {
+function decodeV2(data: Any): Counters {
   const { cpu, memory, pids, io } = unpackMessage('io.containerd.cgroups.v2.Metrics', MetricsV2, data);
   const entries = io?.usage ?? [];
   return {

@@ -115,6 +115,7 @@ export async function killSession(channel: Channel, id: string, { pid, cgroup }:
 export interface StopOptions {
   /** Ms that what runs inside has to end by itself, between SIGTERM and SIGKILL. Defaults to 10,000. */
   timeoutMs?: number;
+  /** Ends the grace without a SIGKILL: what has not ended by then runs on. */
   signal?: AbortSignal;
 }
 
@@ -128,22 +129,32 @@ export async function stopTask(
   { init: { pid: initPid, cgroup }, hasCommand }: { init: Init; hasCommand: boolean },
   { timeoutMs = 10_000, signal }: StopOptions,
 ): Promise<void> {
-  if (signal?.aborted) throw new DriverError('canceled', `stop of session ${id} was aborted`, { cause: signal.reason });
+  const checkAborted = () => {
+    if (!signal?.aborted) return;
+    throw new DriverError('canceled', `stop of session ${id} was aborted`, { cause: signal.reason });
+  };
+  checkAborted();
   const until = Date.now() + timeoutMs;
+  // A frozen process neither takes the signal nor dies before it is thawed.
+  if ((await readTask(channel, id)).state === 'paused') await resumeTask(channel, id);
   if (hasCommand || cgroup === undefined) {
     const target = { containerId: id, execId: '' };
     try {
       await channel.unary(TasksService.kill, { ...target, signal: constants.signals.SIGTERM, all: false });
-      await channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, timeoutMs) });
+      await channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, until - Date.now()), signal });
       return;
     } catch (error) {
       if (hasCode(error, 'not-found')) return;
+      checkAborted();
       if (!hasCode(error, 'deadline-exceeded')) throw error;
     }
   } else {
     const others = () => cgroup.listPids().filter((pid) => pid !== initPid);
     for (const pid of others()) terminate(pid);
-    while (others().length > 0 && Date.now() < until) await sleep(POLL_MS);
+    while (others().length > 0 && Date.now() < until) {
+      await sleep(POLL_MS);
+      checkAborted();
+    }
   }
   await killTask(channel, id);
 }

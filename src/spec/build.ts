@@ -35,6 +35,12 @@ export function checkSpecInput({ command = [], env }: Pick<SpecInput, 'command' 
   if (faults.length > 0) throw createInputError('session', faults);
 }
 
+/** The command that a session's document was built with; empty where it only keeps itself alive. */
+export function listCommand({ process }: OciSpec): string[] {
+  const [, separator, ...command] = process.args;
+  return separator === '--' ? command : [];
+}
+
 /** The OCI document of a session. Pure: what it depends on of the host comes in as a value. */
 export function buildSpec(input: SpecInput): OciSpec {
   const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env } = input;

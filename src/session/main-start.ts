@@ -1,0 +1,79 @@
+import { open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DriverError, type ErrorCode } from '../core/error.js';
+import type { Channel } from '../rpc/channel.js';
+import { INIT_PATH } from '../spec/mounts.js';
+import { findCgroup } from './cgroup.js';
+import type { SessionContext } from './context.js';
+import { nameLog } from './logs.js';
+import { waitUntilWritten } from './main-end.js';
+import { prepareIo } from './main-io.js';
+import { readCommand, readStat } from './proc.js';
+import type { SessionRecord } from './record.js';
+import { removeSessionTask } from './remove.js';
+import { createTask, type Init, readMounts, readTask, startTask } from './task.js';
+
+/** For how long the init may take to get to the command, in ms. */
+const START_MS = 10_000;
+const POLL_MS = 2;
+
+/** All that the init (catatonit) writes when the kernel refuses to run the command. */
+const refusal = /^ERROR \(catatonit:\d+\): failed to exec pid1: (.*?)\r?\n$/;
+const codes: Record<string, [code: ErrorCode, what: string]> = {
+  'No such file or directory': ['not-found', 'not found in the session'],
+  'Permission denied': ['permission-denied', 'is not executable'],
+};
+
+export interface MainStart {
+  record: SessionRecord;
+  /** Of its logs. */
+  directory: string;
+  init: Init;
+  /** Its command; empty for a session without one. */
+  command: readonly string[];
+}
+
+/**
+ * containerd reports a start when the init runs, which starts the command by itself. Resolves when the command runs or
+ * has run, rejects when it could not. Where the session's processes cannot be seen it is not waited for.
+ */
+export async function startMain(channel: Channel, { record, directory, init, command }: MainStart): Promise<void> {
+  const { id } = record;
+  if (record.command === undefined || init.cgroup === undefined) return startTask(channel, id);
+  await using log = await open(nameLog(directory, record.command.terminal ? 'stdout' : 'stderr'), 'r');
+  const { size } = await log.stat();
+  await startTask(channel, id);
+  if (await waitForCommand(init)) return;
+  await waitUntilWritten(channel, id, directory);
+  const { buffer, bytesRead } = await log.read(Buffer.alloc(1_000), 0, 1_000, size);
+  const reason = refusal.exec(buffer.toString('utf8', 0, bytesRead))?.[1];
+  if (reason === undefined) return;
+  const [code, what] = codes[reason] ?? ['invalid-argument', `cannot be run: ${reason}`];
+  throw new DriverError(code, `command ${JSON.stringify(command[0])} ${what}`, { operation: 'start' });
+}
+
+/** Runs a stopped session again, on the same root file system. */
+export async function restartMain(context: SessionContext, main: Omit<MainStart, 'init'>): Promise<Init> {
+  const { channel } = context;
+  const { id, snapshotter } = main.record;
+  const { state } = await readTask(channel, id);
+  if (state !== 'stopped') {
+    throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
+  }
+  await removeSessionTask(context, id);
+  const mounts = await readMounts(channel, snapshotter, id);
+  const pid = await createTask(channel, id, mounts, await prepareIo(main.directory, main.record));
+  const init = { pid, cgroup: findCgroup(pid) };
+  await startMain(channel, { ...main, init });
+  return init;
+}
+
+/** False when the init has ended without the command having been seen. */
+async function waitForCommand({ pid, cgroup }: Init): Promise<boolean> {
+  const isCommand = (member: number) => member !== pid && ![undefined, INIT_PATH].includes(readCommand(member)[0]);
+  for (const until = Date.now() + START_MS; Date.now() < until; await sleep(POLL_MS)) {
+    if (cgroup?.listPids().some(isCommand)) return true;
+    if ((readStat(pid)?.state ?? 'Z') === 'Z') return false;
+  }
+  return true;
+}
