@@ -11,24 +11,46 @@ export interface OutputChunk {
  */
 export async function* mergeOutput(stdout: Readable, stderr: Readable): AsyncGenerator<OutputChunk, void, undefined> {
   const iterators = { stdout: readFrom(stdout), stderr: readFrom(stderr) };
-  const advance = async (source: OutputChunk['source']) => ({ source, step: await iterators[source].next() });
-  const pending = new Map<OutputChunk['source'], ReturnType<typeof advance>>([
-    ['stdout', advance('stdout')],
-    ['stderr', advance('stderr')],
-  ]);
+  const open = new Set<OutputChunk['source']>(['stdout', 'stderr']);
+  // Not Promise.race: a stream that stays silent would keep every race, and with it every chunk of the other one.
+  const arrived: (() => OutputChunk | undefined)[] = [];
+  let wake: () => void = () => undefined;
+  const arrive = (take: () => OutputChunk | undefined) => {
+    arrived.push(take);
+    wake();
+  };
+  const advance = (source: OutputChunk['source']) => {
+    iterators[source].next().then(
+      ({ done, value }) =>
+        arrive(() => {
+          if (done) open.delete(source);
+          return done ? undefined : { source, data: value };
+        }),
+      (error) =>
+        arrive(() => {
+          throw error;
+        }),
+    );
+  };
+  advance('stdout');
+  advance('stderr');
   try {
-    while (pending.size > 0) {
-      const { source, step } = await Promise.race(pending.values());
-      if (step.done) {
-        pending.delete(source);
+    while (open.size > 0) {
+      const take = arrived.shift();
+      if (take === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
         continue;
       }
-      pending.set(source, advance(source));
-      yield { source, data: step.value };
+      const chunk = take();
+      if (chunk === undefined) continue;
+      advance(chunk.source);
+      yield chunk;
     }
   } finally {
     // Not awaited: a return waits for the read under way, which may never come.
-    for (const source of pending.keys()) iterators[source].return?.().catch(() => undefined);
+    for (const source of open) iterators[source].return?.().catch(() => undefined);
   }
 }
 
