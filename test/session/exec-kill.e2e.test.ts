@@ -43,7 +43,7 @@ test(`100 hostile trees (CADRE_SEED=${seed}): nothing of them is left within a s
   for (let i = 0; i < 100; i++) {
     const chosen = names.filter((_, index) => (i < names.length ? index === i : random() < 0.3));
     const script = `echo begun\n${chosen.map((name) => tricks[name]).join('\n')}\nsleep 3600`;
-    const timeoutMs = 50 + Math.floor(random() * 150);
+    const timeoutMs = 40 + Math.floor(random() * 80);
     const result = await exec(script, { timeoutMs });
     const what = `tree ${i}: ${chosen.join(', ')}`;
     expect(result, what).toMatchObject({ exitCode: 124, timedOut: true, stdout: 'begun\n' });
