@@ -34,32 +34,39 @@ const tricks = {
   'deep chain': 'sh -c "sh -c \\"sh -c \\\\\\"sleep 3600; :\\\\\\"; :\\"; :" &',
 };
 
+const LANES = 4;
+
 test(`100 hostile trees (CADRE_SEED=${seed}): nothing of them is left within a second`, {
   timeout: 300_000,
 }, async () => {
-  const random = createRandom(seed);
-  const names = Object.keys(tricks) as (keyof typeof tricks)[];
-  const late: number[] = [];
-  for (let i = 0; i < 100; i++) {
-    const chosen = names.filter((_, index) => (i < names.length ? index === i : random() < 0.3));
-    const script = `echo begun\n${chosen.map((name) => tricks[name]).join('\n')}\nsleep 3600`;
-    const timeoutMs = 40 + Math.floor(random() * 80);
-    const result = await exec(script, { timeoutMs });
-    const what = `tree ${i}: ${chosen.join(', ')}`;
-    expect(result, what).toMatchObject({ exitCode: 124, timedOut: true, stdout: 'begun\n' });
-    expect(result.kill, what).toMatchObject({ survivors: [], verified: true });
-    late.push(result.durationMs - timeoutMs);
-    expect(await countProcesses(), what).toBe(2);
-  }
-  late.sort((a, b) => a - b);
+  const lanes = await Promise.all(Array.from({ length: LANES }, (_, lane) => runTrees(lane)));
+  const late = lanes.flat().sort((a, b) => a - b);
+  expect(late).toHaveLength(100);
   console.log(`late by ${late[50]} ms in the median, ${late[95]} at the 95th percentile, ${late[99]} at most`);
   expect(late.at(-1)).toBeLessThan(LATE_MS);
 });
 
-/** The init and the one that counts. */
-async function countProcesses(): Promise<number> {
-  const { stdout } = await session.exec('ls', ['/proc']);
-  return stdout.split('\n').filter((name) => /^\d+$/.test(name)).length;
+/** A quarter of the trees, in a session of its own; resolves with how late after its deadline each was over, in ms. */
+async function runTrees(lane: number): Promise<number[]> {
+  await using own = await provider.createSession({ resources: { pidsLimit: 256 } });
+  const random = createRandom(seed + lane);
+  const names = Object.keys(tricks) as (keyof typeof tricks)[];
+  const late: number[] = [];
+  for (let i = lane; i < 100; i += LANES) {
+    const chosen = names.filter((_, index) => (i < names.length ? index === i : random() < 0.3));
+    const script = `echo begun\n${chosen.map((name) => tricks[name]).join('\n')}\nsleep 3600`;
+    const timeoutMs = 40 + Math.floor(random() * 80);
+    const result = await exec(script, { timeoutMs }, own);
+    const what = `tree ${i}: ${chosen.join(', ')}`;
+    expect(result, what).toMatchObject({ exitCode: 124, timedOut: true });
+    // A machine that is busy may not have come to the first line by then.
+    expect(['', 'begun\n'], what).toContain(result.stdout);
+    expect(result.kill, what).toMatchObject({ survivors: [], verified: true });
+    late.push(result.durationMs - timeoutMs);
+    // The init and the one that counts.
+    expect((await own.exec('ls', ['/proc'])).stdout.match(/^\d+$/gm), what).toHaveLength(2);
+  }
+  return late;
 }
 
 describe('neighbours', () => {
@@ -123,7 +130,7 @@ describe('neighbours', () => {
 
 describe('kill()', () => {
   test('reports what it reached, and the output so far is kept', async () => {
-    const execution = await spawn('echo before; sleep 4031 & sleep 4032 & wait');
+    const execution = await spawn('sleep 4031 & sleep 4032 & echo before; wait');
     for await (const _ of execution) break;
     const report = await execution.kill();
     expect(report).toMatchObject({ survivors: [], verified: true });
@@ -266,13 +273,13 @@ test('a timeout in a paused session kills all the same, and leaves it paused', a
 describe('a background child that holds stdout', () => {
   test('does not hold the result up, and is not killed by it', async () => {
     const script =
-      '(i=0; while [ $i -lt 100 ]; do sleep 0.05; echo late$i; i=$((i+1)); done; sleep 4091) & seq 1 50000; exit 3';
+      '(i=0; while [ $i -lt 40 ]; do sleep 0.05; echo late$i; i=$((i+1)); done; sleep 4091) & seq 1 50000; exit 3';
     const started = Date.now();
     const { exitCode, stdout } = await exec(script, { drainMs: 200 });
     expect(Date.now() - started).toBeLessThan(3_000);
     expect(exitCode).toBe(3);
     expect(stdout.replace(/late\d+\n/g, '')).toHaveLength(288_894);
-    // 100 lines after the result, with nobody to read them but us.
+    // 40 lines, most of them after the result, with nobody to read them but us.
     await expect.poll(() => listSleepers(), { timeout: 15_000 }).toEqual(['sleep 4091']);
     expect(await exec('pkill -f "sleep 4091"; true')).toMatchObject({ exitCode: 0 });
     await expect.poll(() => session.executions.list()).toEqual([]);
@@ -289,7 +296,7 @@ describe('a background child that holds stdout', () => {
   test('and writes within two seconds is fully read', async () => {
     const { stdout, durationMs } = await exec('(sleep 2; echo late) & echo own');
     expect(stdout).toBe('own\nlate\n');
-    expect(durationMs).toBeGreaterThan(1_990);
+    expect(durationMs).toBeGreaterThan(1_800);
   });
 });
 

@@ -68,7 +68,7 @@ test('the shim and we hold nothing of execs that ended, failed, timed out or wer
   await round();
   await expect.poll(() => session.executions.list()).toEqual([]);
   const [ours, theirs] = [await countDescriptors(), await countDescriptors(shim)];
-  for (let i = 0; i < 20; i++) await round();
+  for (let i = 0; i < 8; i++) await round();
   await expect.poll(() => session.executions.list()).toEqual([]);
   await expect.poll(() => countDescriptors(), { timeout: 10_000 }).toBeLessThanOrEqual(ours);
   await expect.poll(() => countDescriptors(shim), { timeout: 10_000 }).toBeLessThanOrEqual(theirs + 2);
