@@ -1,4 +1,5 @@
 /** OCI layouts that an importer must refuse: the archive, the error's code, and what its message must say. */
+import { randomBytes } from 'node:crypto';
 import { buildOciLayout } from '../support/busybox.js';
 import { packTar } from '../support/tar.js';
 import { blob, digestOf, image, layer, layout, named, OCI, targetOf } from './archives.js';
@@ -156,5 +157,11 @@ export const badOciLayouts: Record<string, Refused> = {
   'busybox, wrong diff id': [buildOciLayout({ fault: 'wrong-diff-id' }), lost, 'layer 1', zeros],
   'busybox, truncated layer': [buildOciLayout({ fault: 'truncated-layer' }), lost, 'layer 1', 'cannot be unpacked'],
   'busybox, missing config': [buildOciLayout({ fault: 'missing-config' }), lost, 'is missing'],
-  'busybox, corrupt layer': [buildOciLayout({ fault: 'corrupt-layer' }), lost, 'blobs/sha256/', 'is corrupt'],
+  // Content of its own: what another namespace of the daemon has by its digest is taken from there, and is right.
+  'busybox, corrupt layer': [
+    buildOciLayout({ fault: 'corrupt-layer', files: [{ path: 'unique', data: randomBytes(16) }] }),
+    lost,
+    'blobs/sha256/',
+    'is corrupt',
+  ],
 };
