@@ -8,7 +8,12 @@ import { readTask } from './task.js';
  * Says what containerd's "not found" means for a session: another process destroyed it, or it has stopped. Errors that
  * have nothing to do with either come back as they are.
  */
-export async function explainAbsence(channel: Channel, id: string, error: unknown): Promise<unknown> {
+export async function explainAbsence(
+  channel: Channel,
+  id: string,
+  error: unknown,
+  { mayBeStopped = false }: { mayBeStopped?: boolean } = {},
+): Promise<unknown> {
   if (!hasCode(error, 'not-found', 'failed-precondition', 'data-loss', 'unavailable', 'unknown')) return error;
   if (isDaemonAway(error)) return error;
   try {
@@ -16,6 +21,7 @@ export async function explainAbsence(channel: Channel, id: string, error: unknow
     if ((await findById(channel, id)) === undefined) {
       return new DriverError('destroyed', `session ${id} is destroyed`, options);
     }
+    if (mayBeStopped) return error;
     const { state } = await readTask(channel, id);
     if (state !== 'stopped' || hasCode(error, 'data-loss')) return error;
     return new DriverError('failed-precondition', `session ${id} is stopped`, options);

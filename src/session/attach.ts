@@ -5,7 +5,7 @@ import { DriverError } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
 import { openWriter } from '../stdio/writer.js';
-import { readLogs } from './logs.js';
+import { openLogs, readLogs } from './logs.js';
 import { watchEnd } from './main-end.js';
 import { nameStdin } from './main-io.js';
 import type { SessionRecord } from './record.js';
@@ -38,6 +38,8 @@ export async function attachSession(
   if (stdin !== undefined && !command.stdin) {
     throw new DriverError('failed-precondition', `session ${id} was created without stdin: nothing could read it`);
   }
+  // Before any input goes in: its answer is to be seen.
+  const files = await openLogs(directory, replay ? undefined : 0);
   const left = new AbortController();
   const whole = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
   const end = watchEnd(channel, id, directory, whole);
@@ -51,12 +53,13 @@ export async function attachSession(
     resize();
     stdout.on('resize', resize);
   }
-  const close = () => channel.unary(TasksService.closeIo, { ...target, stdin: true });
-  const ending = command.terminal ? END_OF_LINE_AND_INPUT : '';
+  // Of a terminal CloseIO takes the terminal itself away, and the command ends of SIGHUP: there the end is a character.
+  const [ending, close] = command.terminal
+    ? [END_OF_LINE_AND_INPUT, async () => undefined]
+    : ['', () => channel.unary(TasksService.closeIo, { ...target, stdin: true })];
   const feeding = stdin && feed(stdin, openWriter(nameStdin(directory), ending), close);
   try {
-    const options = { follow: true, ...(replay ? {} : { tail: 0 }), signal: whole };
-    for await (const { source, data } of readLogs(directory, options, end.hasEnded)) {
+    for await (const { source, data } of readLogs(files, { follow: true, signal: whole }, end.hasEnded)) {
       await write(source === 'stdout' ? stdout : stderr, data, whole);
     }
     return { exitCode: await end.exitCode };
@@ -69,12 +72,12 @@ export async function attachSession(
 
 /** No faster than the output takes it; one that is closed takes nothing more, and would be waited for forever. */
 async function write(output: Writable, data: Uint8Array, signal: AbortSignal): Promise<void> {
-  if (!output.destroyed && output.write(data)) return;
-  const settled = new AbortController();
-  const until = { signal: AbortSignal.any([signal, settled.signal]) };
-  const events = output.destroyed ? [] : [once(output, 'drain', until), once(output, 'close', until)];
-  await Promise.race(events).catch(() => undefined);
-  settled.abort();
+  if (!output.destroyed && !output.write(data)) {
+    const settled = new AbortController();
+    const until = { signal: AbortSignal.any([signal, settled.signal]) };
+    await Promise.race([once(output, 'drain', until), once(output, 'close', until)]).catch(() => undefined);
+    settled.abort();
+  }
   if (output.destroyed) throw new DriverError('canceled', 'the stream that was attached to the command was closed');
 }
 

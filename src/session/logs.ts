@@ -118,7 +118,7 @@ export interface LogOptions {
   signal?: AbortSignal;
 }
 
-interface LogFile {
+export interface LogFile {
   source: Source;
   file: FileHandle;
   offset: number;
@@ -126,16 +126,14 @@ interface LogFile {
 
 /**
  * The output of a session's own command, kept up to `LOG_BYTES` a stream. A reader that falls further behind goes on
- * with what is kept.
+ * with what is kept. Closes the files that `openLogs` opened.
  */
 export async function* readLogs(
-  directory: string,
-  { follow = false, tail, signal }: LogOptions,
+  files: readonly LogFile[],
+  { follow = false, signal }: Omit<LogOptions, 'tail'>,
   hasEnded: () => boolean,
 ): AsyncGenerator<OutputChunk, void, undefined> {
-  const files: LogFile[] = [];
   try {
-    await openLogs(directory, tail, files);
     for (let pause = POLL_MS.first; ; pause = Math.min(pause * 2, POLL_MS.most)) {
       // Asked before the last read: what came between the two is then read for certain.
       const isLast = !follow || signal?.aborted === true || hasEnded();
@@ -150,29 +148,39 @@ export async function* readLogs(
       await sleep(pause);
     }
   } finally {
-    await Promise.all(files.map(({ file }) => file.close()));
+    await closeLogs(files);
   }
 }
 
-/** Opens into `files`, so that the caller closes what was opened when one cannot be. */
-async function openLogs(directory: string, tail: number | undefined, files: LogFile[]): Promise<void> {
-  for (const source of sources) {
-    const paths =
-      source === 'stdout' ? [nameLog(directory, source), nameEarlier(directory)] : [nameLog(directory, source)];
-    let bytes = LOG_BYTES;
-    let lines = tail;
-    for (const path of paths) {
-      const file = await openOptional(path);
-      if (file === undefined) continue;
-      const entry: LogFile = { source, file, offset: 0 };
-      files.unshift(entry);
-      const { size } = await file.stat();
-      const first = Math.max(0, size - bytes);
-      const start = await findStart(file, { first, size, lines });
-      entry.offset = start.offset;
-      lines = start.lines;
-      bytes -= size - first;
+async function closeLogs(files: readonly LogFile[]): Promise<void> {
+  await Promise.all(files.map(({ file }) => file.close()));
+}
+
+/** Opens the logs where the last `tail` lines of each stream begin now; all that is kept without it. */
+export async function openLogs(directory: string, tail?: number): Promise<LogFile[]> {
+  const files: LogFile[] = [];
+  try {
+    for (const source of sources) {
+      const paths = [nameLog(directory, source), ...(source === 'stdout' ? [nameEarlier(directory)] : [])];
+      let bytes = LOG_BYTES;
+      let lines = tail;
+      for (const path of paths) {
+        const file = await openOptional(path);
+        if (file === undefined) continue;
+        const entry: LogFile = { source, file, offset: 0 };
+        files.unshift(entry);
+        const { size } = await file.stat();
+        const first = Math.max(0, size - bytes);
+        const start = await findStart(file, { first, size, lines });
+        entry.offset = start.offset;
+        lines = start.lines;
+        bytes -= size - first;
+      }
     }
+    return files;
+  } catch (error) {
+    await closeLogs(files);
+    throw error;
   }
 }
 

@@ -6,7 +6,7 @@ import type { Channel } from '../rpc/channel.js';
 import { isDaemonAway } from '../rpc/errors.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { findShims } from './leftovers.js';
-import { type LogOptions, nameLog, readLogs } from './logs.js';
+import { type LogOptions, nameLog, openLogs, readLogs } from './logs.js';
 
 /** For how long a daemon that is away is waited for, in ms: the command and its shim live on without it. */
 const AWAY_MS = 120_000;
@@ -76,14 +76,14 @@ export async function* readSessionLogs(
   channel: Channel,
   id: string,
   directory: string,
-  { signal, ...options }: LogOptions,
+  { follow = false, tail, signal }: LogOptions,
 ): AsyncGenerator<OutputChunk, void, undefined> {
-  if (!options.follow) return yield* readLogs(directory, { ...options, ...(signal && { signal }) }, () => false);
+  const files = await openLogs(directory, tail);
   const left = new AbortController();
   const whole = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
-  const end = watchEnd(channel, id, directory, whole);
+  const hasEnded = follow ? watchEnd(channel, id, directory, whole).hasEnded : () => true;
   try {
-    yield* readLogs(directory, { ...options, signal: whole }, end.hasEnded);
+    yield* readLogs(files, { follow, signal: whole }, hasEnded);
   } finally {
     // Whoever leaves the loop does not wait for the end any more.
     left.abort();

@@ -108,9 +108,17 @@ export class Session implements AsyncDisposable {
   }
 
   /** What the session uses, again and again, until the signal is aborted or the loop is left. */
-  watchStats(options: WatchStatsOptions): AsyncGenerator<SessionStats, void, undefined> {
-    this.#assertAlive();
-    return watchStats(this.#context.channel, this.sessionId, () => this.#init, options);
+  async *watchStats(options: WatchStatsOptions): AsyncGenerator<SessionStats, void, undefined> {
+    const samples = watchStats(this.#context.channel, this.sessionId, () => this.#init, options);
+    try {
+      for (;;) {
+        const { done, value } = await this.#whileAlive(() => samples.next());
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      await samples.return();
+    }
   }
 
   /** What the session's own command wrote, also before this process was there. Empty for a session without one. */
@@ -159,10 +167,8 @@ export class Session implements AsyncDisposable {
 
   /** Runs a stopped session again, on the same root file system. */
   async start(): Promise<void> {
-    await this.#whileAlive(async () => {
-      const main = { record: this.#record, directory: this.#directory, command: listCommand(this.#spec) };
-      this.#init = await restartMain(this.#context, main);
-    });
+    const main = { record: this.#record, directory: this.#directory, command: listCommand(this.#spec) };
+    this.#init = await this.#whileAlive(() => restartMain(this.#context, main), { mayBeStopped: true });
   }
 
   /** SIGKILL for everything inside. The root file system stays, for `start`. */
@@ -214,13 +220,13 @@ export class Session implements AsyncDisposable {
   }
 
   /** Names the end of the session as the reason where another process destroyed or stopped it. */
-  async #whileAlive<T>(act: () => Promise<T>): Promise<T> {
+  async #whileAlive<T>(act: () => Promise<T>, options: { mayBeStopped?: boolean } = {}): Promise<T> {
     this.#assertAlive();
     try {
       return await act();
     } catch (error) {
       this.#assertAlive();
-      throw await explainAbsence(this.#context.channel, this.sessionId, error);
+      throw await explainAbsence(this.#context.channel, this.sessionId, error, options);
     }
   }
 

@@ -8,7 +8,7 @@ import type { Any } from '../generated/google/protobuf/any.js';
 import { unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import { readOptional } from './proc.js';
-import type { Init } from './task.js';
+import { type Init, readTask } from './task.js';
 
 /** Over which a single `stats()` measures the processor, in ms. */
 const SAMPLE_MS = 100;
@@ -74,11 +74,14 @@ function compare(before: Sample, { cpuNs, at, ...now }: Sample): SessionStats {
 async function takeSample(channel: Channel, id: string, { pid }: Init): Promise<Sample> {
   const asked = performance.now();
   const { metrics } = await channel.unary(TasksService.metrics, { filters: [`id==${id}`] });
-  const data = metrics.find((metric) => metric.id === id)?.data;
-  if (data === undefined) throw new DriverError('failed-precondition', `session ${id} has no metrics: it does not run`);
   // The counters are read somewhere between question and answer.
   const at = (asked + performance.now()) / 2;
-  return { time: new Date(), at, ...decodeMetrics(data), ...readNetwork(pid) };
+  const data = metrics.find((metric) => metric.id === id)?.data;
+  const counters = data && decodeMetrics(data);
+  // The control group of a stopped session is there until it is started again or destroyed.
+  const isRunning = counters !== undefined && (counters.pids > 0 || (await readTask(channel, id)).state !== 'stopped');
+  if (!isRunning) throw new DriverError('failed-precondition', `session ${id} has no statistics: it does not run`);
+  return { time: new Date(), at, ...counters, ...readNetwork(pid) };
 }
 
 /** Of either generation of control groups. */
