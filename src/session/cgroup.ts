@@ -18,7 +18,7 @@ export interface SessionCgroup {
 }
 
 /** A point in time at which the processes of a session are held. */
-export interface Freeze {
+interface Freeze {
   /** Whether all of them are stopped at this moment. */
   isComplete(): boolean;
   /** Lets the session run on, unless it was paused before. `killed` end in any case. */

@@ -120,7 +120,7 @@ export interface ExecResult {
   isCanceled: boolean;
   /** The kernel ended it, or something that it had started, for want of memory. */
   oomKilled: boolean;
-  /** Bytes beyond `maxBuffer`. */
+  /** Bytes beyond `maxBuffer`, with those of a character that it cuts in two. */
   truncated: { stdout: number; stderr: number };
   /** What the kill of a timeout, an abort or `kill()` reached. */
   kill?: KillReport;
