@@ -35,6 +35,9 @@ export function checkSpecInput({ command = [], env }: Pick<SpecInput, 'command' 
   if (faults.length > 0) throw createInputError('session', faults);
 }
 
+/** Of a terminal that nobody has attached to. */
+const TTY_SIZE = { width: 80, height: 24 };
+
 /** The command that a session's document was built with; empty where it only keeps itself alive. */
 export function listCommand({ process }: OciSpec): string[] {
   const [, separator, ...command] = process.args;
@@ -52,11 +55,11 @@ export function buildSpec(input: SpecInput): OciSpec {
   return {
     ociVersion: '1.0.2',
     process: {
-      ...(tty ? { terminal: true } : {}),
+      ...(tty ? { terminal: true, consoleSize: TTY_SIZE } : {}),
       user,
       // A session without a command needs nothing of its image: -P only waits and reaps.
       args: command === undefined ? [INIT_PATH, '-P'] : [INIT_PATH, '--', ...command],
-      env: mergeEnv(image.Env ?? [], env),
+      env: mergeEnv(image.Env ?? [], tty ? { TERM: 'xterm', ...env } : env),
       cwd: image.WorkingDir || '/',
       capabilities: buildCapabilities(policy.capabilities),
       rlimits: buildRlimits(policy),
