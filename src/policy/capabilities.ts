@@ -8,6 +8,8 @@ export interface HostCapacity {
   memoryBytes: number;
   /** The kernel counts swap by cgroup. Without it a limit of swap would limit nothing. Defaults to true. */
   swapAccounting?: boolean;
+  /** System calls can be filtered. Defaults to true. */
+  seccomp?: boolean;
 }
 
 const notYet = 'nothing, as this version does not enforce it';
@@ -36,6 +38,8 @@ export function findMismatches(policy: ResolvedPolicy, host: HostCapacity): Faul
   }
   if (asked.seccomp === 'strict' || typeof asked.seccomp === 'object') {
     refuse('seccomp', asked.seccomp, 'default or unconfined in this version');
+  } else if (policy.seccomp === 'default' && host.seccomp === false) {
+    refuse('seccomp', 'default', 'unconfined, as this host cannot filter system calls');
   }
   for (const [index, mount] of mounts.entries()) faults.push(...findMountFaults(mount, `mounts[${index}]`));
   return [...faults, ...findShortages(policy, host)];
@@ -43,8 +47,9 @@ export function findMismatches(policy: ResolvedPolicy, host: HostCapacity): Faul
 
 function findMountFaults({ type = 'bind', path, target = path }: MountSpec, at: string): Fault[] {
   if (type !== 'tmpfs') return [{ path: at, value: type, expected: 'a mount of type tmpfs in this version' }];
-  // runc refuses it too, but only once everything has been made.
-  return /^\/proc(\/|$)/.test(target) ? [{ path: at, value: target, expected: 'a place outside /proc' }] : [];
+  // runc refuses /proc too, but only once everything has been made; the others are what the session itself stands on.
+  const isTaken = /^\/(proc|sys|dev)(\/|$)/.test(target) && target !== '/dev/shm';
+  return isTaken ? [{ path: at, value: target, expected: 'a place outside /proc, /sys and /dev, or /dev/shm' }] : [];
 }
 
 /** Limits that this host cannot reach, which would be no limits. */

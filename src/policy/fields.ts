@@ -21,6 +21,8 @@ const TIMER_MS = 2 ** 31 - 1;
 /** runc refuses less than it needs itself to start a container. */
 const MEMORY_MB = 6;
 const MAX_MB = 2 ** 31;
+/** Each exec starts as runc's own process, which needs some threads: with fewer it fails now and then. */
+const PIDS = 8;
 /** The kernel takes no quota below 1 ms (sched-bwc.rst), and the period is 100 ms. */
 const CPUS = 0.01;
 
@@ -43,7 +45,7 @@ const ulimitName = acceptText(
 const resources: Record<keyof ResourceLimits, Check> = {
   cpuShares: whole(2, 262_144),
   memoryMb: whole(MEMORY_MB, MAX_MB, 'of MiB'),
-  pidsLimit: whole(1, 4_194_304),
+  pidsLimit: whole(PIDS, 4_194_304),
   ulimits: list(shape({ type: ulimitName, soft: whole(0), hard: whole(0) }, ['type', 'soft', 'hard'])),
   timeoutMs: milliseconds,
   cpus: cores,

@@ -25,7 +25,7 @@ export interface ResourceLimits {
   cpuShares?: number;
   /** MiB. Without it the host's memory is the limit. */
   memoryMb?: number;
-  /** Processes and threads. Defaults to 512. */
+  /** Processes and threads, at least 8, as each exec needs some to start. Defaults to 512. */
   pidsLimit?: number;
   ulimits?: UlimitSpec[];
   /** Default deadline of every exec, in ms; none without it. */
@@ -38,7 +38,7 @@ export interface ResourceLimits {
   ioWeight?: number;
   /** MiB that the session may write to its file system. Not honoured yet. */
   diskMb?: number;
-  /** From -1000 to 1000 (proc(5)): how soon the kernel takes the session's processes when the host runs out. */
+  /** From -1000 to 1000 (proc(5)): how soon the kernel takes the session's processes if the host runs out. Defaults to 0. */
   oomScoreAdj?: number;
 }
 

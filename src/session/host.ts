@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import type { HostFacts } from '../spec/host.js';
+import { hasSeccomp } from '../spec/seccomp.js';
 
 const CGROUP = '/sys/fs/cgroup';
 /** Beside PATH: where Debian and podman's packages put it. */
@@ -16,7 +17,7 @@ export function readHostFacts(): HostFacts {
     memoryBytes: os.totalmem(),
     kernel: os.release(),
     arch: process.arch,
-    seccomp: existsSync('/proc/sys/kernel/seccomp/actions_avail'),
+    seccomp: existsSync('/proc/sys/kernel/seccomp/actions_avail') && hasSeccomp(process.arch),
     swapAccounting: hasSwapAccounting(cgroup),
     initPath: findInit(),
   };

@@ -1,19 +1,13 @@
-import { createInputError, DriverError } from '../core/error.js';
+import { CapabilityMismatchError, createInputError, DriverError } from '../core/error.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import { buildCapabilities } from './capabilities.js';
-import { checkArguments, checkEnv, mergeEnv } from './environment.js';
+import { checkArguments, checkEnv, checkTotal, mergeEnv } from './environment.js';
 import type { HostFacts } from './host.js';
-import { buildMounts, INIT_PATH, listMaskedPaths, readonlyPaths } from './mounts.js';
+import { type ImageConfig, readImageConfig } from './image-config.js';
+import { buildMounts, INIT_PATH, listMaskedPaths, listReadonlyPaths } from './mounts.js';
 import { buildResources, buildRlimits } from './resources.js';
 import { buildSeccomp } from './seccomp.js';
-import type { OciSpec, OciUser } from './types.js';
-
-/** What an image says of its processes (image-spec, config.md). */
-export interface ImageConfig {
-  User?: string | undefined;
-  Env?: string[] | undefined;
-  WorkingDir?: string | undefined;
-}
+import type { OciCapabilities, OciSeccomp, OciSpec, OciUser } from './types.js';
 
 export interface SpecInput {
   policy: ResolvedPolicy;
@@ -32,6 +26,7 @@ export interface SpecInput {
 /** Throws `invalid-argument` for a command or an environment that no process can be given, with every fault. */
 export function checkSpecInput({ command = [], env }: Pick<SpecInput, 'command' | 'env'>): void {
   const faults = [...checkArguments('command', command), ...checkEnv(env)];
+  if (faults.length === 0) faults.push(...checkTotal(command, mergeEnv([], env), []));
   if (faults.length > 0) throw createInputError('session', faults);
 }
 
@@ -44,27 +39,37 @@ export function listCommand({ process }: OciSpec): string[] {
   return separator === '--' ? command : [];
 }
 
-/** The OCI document of a session. Pure: what it depends on of the host comes in as a value. */
+/**
+ * The OCI document of a session. Pure: what it depends on of the host comes in as a value. Throws `invalid-argument`
+ * for an image that asks for what no process can be given, and CapabilityMismatchError where calls cannot be filtered.
+ */
 export function buildSpec(input: SpecInput): OciSpec {
   const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env } = input;
   if (host.initPath === undefined) {
     throw new DriverError('failed-precondition', 'no static init was found on this host: install catatonit');
   }
-  const { oomScoreAdj } = policy.resources;
-  const seccomp = policy.seccomp === 'default' ? buildSeccomp(host.arch) : undefined;
+  const { env: imageEnv, cwd } = readImageConfig(image);
+  // A session without a command needs nothing of its image: -P only waits and reaps.
+  const args = command === undefined ? [INIT_PATH, '-P'] : [INIT_PATH, '--', ...command];
+  const merged = mergeEnv(imageEnv, tty ? { TERM: 'xterm', ...env } : env);
+  const capabilities = buildCapabilities(policy.capabilities);
+  const rlimits = buildRlimits(policy);
+  const faults = checkTotal(args, merged, rlimits);
+  if (faults.length > 0) throw createInputError('session', faults);
+  const seccomp = chooseSeccomp(policy, host, capabilities);
   return {
     ociVersion: '1.0.2',
     process: {
       ...(tty ? { terminal: true, consoleSize: TTY_SIZE } : {}),
       user,
-      // A session without a command needs nothing of its image: -P only waits and reaps.
-      args: command === undefined ? [INIT_PATH, '-P'] : [INIT_PATH, '--', ...command],
-      env: mergeEnv(image.Env ?? [], tty ? { TERM: 'xterm', ...env } : env),
-      cwd: image.WorkingDir || '/',
-      capabilities: buildCapabilities(policy.capabilities),
-      rlimits: buildRlimits(policy),
+      args,
+      env: merged,
+      cwd,
+      capabilities,
+      rlimits,
       noNewPrivileges: policy.noNewPrivileges,
-      ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
+      // Always said: what is not is inherited from containerd, which services keep from the kernel's choice.
+      oomScoreAdj: policy.resources.oomScoreAdj ?? 0,
     },
     root: { path: 'rootfs', readonly: policy.readOnlyRootfs },
     hostname,
@@ -76,7 +81,16 @@ export function buildSpec(input: SpecInput): OciSpec {
       resources: buildResources(policy, host),
       ...(seccomp === undefined ? {} : { seccomp }),
       maskedPaths: listMaskedPaths(host.cpus),
-      readonlyPaths,
+      readonlyPaths: listReadonlyPaths(host.cgroup),
     },
   };
+}
+
+/** No filter only where none was asked for: one that cannot be had is a mismatch, never left out. */
+function chooseSeccomp(policy: ResolvedPolicy, host: HostFacts, capabilities: OciCapabilities): OciSeccomp | undefined {
+  if (policy.seccomp === 'unconfined') return undefined;
+  const profile = host.seccomp ? buildSeccomp(host.arch, capabilities.bounding) : undefined;
+  if (profile !== undefined) return profile;
+  const expected = `unconfined, as this host (${host.arch}) cannot filter system calls`;
+  throw new CapabilityMismatchError('containerd', [{ path: 'seccomp', value: policy.seccomp, expected }]);
 }

@@ -19,11 +19,21 @@ const defaults = [
 export function buildCapabilities({ add, drop }: { add: readonly string[]; drop: readonly string[] }): OciCapabilities {
   const dropped = drop.map(nameCapability);
   const wanted = new Set(dropped.includes('CAP_ALL') ? [] : defaults);
-  for (const name of add.map(nameCapability)) wanted.add(name);
-  for (const name of dropped) wanted.delete(name);
+  const added = new Set(add.map(nameCapability));
+  for (const name of added) wanted.add(name);
+  for (const name of dropped) {
+    wanted.delete(name);
+    added.delete(name);
+  }
   const names = [...wanted].sort();
-  // No inheritable set: with it, a file capability of an image would give back what was dropped (CVE-2022-24769).
-  return { bounding: names, effective: names, permitted: names };
+  const sets = { bounding: names, effective: names, permitted: names };
+  // No inheritable set of the defaults: with it, a file capability of an image would give an ordinary user what only
+  // root was meant to have (CVE-2022-24769).
+  if (added.size === 0) return sets;
+  // What was asked for by name is meant for whoever the session runs as, and execve(2) leaves an ordinary user nothing
+  // but the ambient set, which has to be inheritable as well.
+  const ambient = [...added].sort();
+  return { ...sets, inheritable: ambient, ambient };
 }
 
 function nameCapability(name: string): string {

@@ -8,7 +8,7 @@ export interface HostFacts {
   kernel: string;
   /** Node's name of the processor, such as `x64`. */
   arch: string;
-  /** The kernel filters system calls. */
+  /** The kernel filters system calls, and there is a profile for the processor. */
   seccomp: boolean;
   /** The kernel counts swap by cgroup. */
   swapAccounting: boolean;

@@ -1,5 +1,6 @@
 import { createInputError, type Fault } from '../core/error.js';
-import { checkArguments, checkEnv, mergeEnv } from './environment.js';
+import { isFitCwd } from './cwd.js';
+import { checkArguments, checkEnv, checkTotal, mergeEnv } from './environment.js';
 import type { OciProcess, OciSpec, OciUser } from './types.js';
 
 export interface ExecProcessInput {
@@ -20,28 +21,23 @@ const TTY_SIZE = { cols: 80, rows: 24 };
  */
 export function buildExecProcess({ process }: OciSpec, input: ExecProcessInput): OciProcess {
   const { command, args, env, cwd = process.cwd, user = process.user, tty = false } = input;
-  const faults = [...checkArguments('command', [command, ...args]), ...checkEnv(env), ...checkCwd(cwd)];
+  const argv = [command, ...args];
+  const faults = [...checkArguments('command', argv), ...checkEnv(env), ...checkCwd(cwd)];
+  const merged = mergeEnv(process.env, tty ? { TERM: 'xterm', ...env } : env);
+  if (faults.length === 0) faults.push(...checkTotal(argv, merged, process.rlimits));
   if (faults.length > 0) throw createInputError('exec', faults);
   const { cols, rows } = typeof tty === 'object' ? tty : TTY_SIZE;
-  const added = tty ? { TERM: 'xterm', ...env } : env;
   return {
     ...process,
     user,
-    args: [command, ...args],
-    env: mergeEnv(process.env, added),
+    args: argv,
+    env: merged,
     cwd,
     ...(tty ? { terminal: true, consoleSize: { width: cols, height: rows } } : {}),
   };
 }
 
-/**
- * Absolute and clean, so that it means what it says. Never below /proc: a descriptor that runc left open there leads
- * out of the session (CVE-2024-21626).
- */
 function checkCwd(cwd: string): Fault[] {
   const expected = 'an absolute path without . .. or empty parts, not below /proc';
-  const parts = cwd.split('/').slice(1);
-  const isClean = cwd === '/' || parts.every((part) => part !== '' && part !== '.' && part !== '..');
-  const isFit = cwd.startsWith('/') && isClean && !cwd.includes('\0') && parts[0] !== 'proc';
-  return isFit ? [] : [{ path: 'cwd', value: cwd, expected }];
+  return isFitCwd(cwd) ? [] : [{ path: 'cwd', value: cwd, expected }];
 }

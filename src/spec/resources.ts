@@ -8,7 +8,12 @@ const PERIOD_US = 100_000;
  * The kernel's own defaults (INR_OPEN_CUR and INR_OPEN_MAX of include/uapi/linux/fs.h): no daemon has less to give, and
  * the containerd service's own limit, often infinity, makes programs crawl that close every possible descriptor.
  */
-const NOFILE = { soft: 1024, hard: 4096 };
+const NOFILE = { type: 'RLIMIT_NOFILE', soft: 1024, hard: 4096 };
+/**
+ * No core dumps: they would fill the root file system, or be fed to a program of the host's, as root, where
+ * /proc/sys/kernel/core_pattern is a pipe. 1 is the one limit that a pipe respects (do_coredump of fs/coredump.c).
+ */
+const CORE = { type: 'RLIMIT_CORE', soft: 1, hard: 1 };
 
 /** `linux.resources` (runtime-spec, config-linux.md), which runc writes for cgroup v1 and v2 alike. */
 export function buildResources({ resources }: ResolvedPolicy, host: HostFacts): OciResources {
@@ -34,11 +39,11 @@ export function buildResources({ resources }: ResolvedPolicy, host: HostFacts): 
   };
 }
 
-/** POSIX limits of every process; the number of open files is always bounded. */
+/** POSIX limits of every process; open files and core dumps are always bounded. */
 export function buildRlimits({ resources: { ulimits } }: ResolvedPolicy): OciRlimit[] {
   const limits = ulimits.map(({ type, soft, hard }) => ({ type: nameRlimit(type), soft, hard }));
-  if (!limits.some(({ type }) => type === 'RLIMIT_NOFILE')) limits.push({ type: 'RLIMIT_NOFILE', ...NOFILE });
-  return limits;
+  const isUnset = (limit: OciRlimit) => limits.every(({ type }) => type !== limit.type);
+  return [...limits, ...[NOFILE, CORE].filter(isUnset)];
 }
 
 function nameRlimit(type: string): string {

@@ -1,44 +1,98 @@
-import { allowed } from './syscalls.js';
+import { allowed, openedBy } from './syscalls.js';
 import type { OciSeccomp, OciSeccompRule } from './types.js';
 
+type Arg = NonNullable<OciSeccompRule['args']>[number];
+
 const EPERM = 1;
+const EINVAL = 22;
 const ENOSYS = 38;
 
 // include/uapi/linux/sched.h: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET together.
 const NAMESPACE_FLAGS = 0x7e020000;
 
-/** AF_UNIX, AF_INET, AF_INET6, AF_NETLINK. Not AF_ALG and AF_VSOCK, which reach the kernel's crypto and the host. */
-const families = [1, 2, 10, 16];
+const AF_NETLINK = 16;
+const AF_PACKET = 17;
+/**
+ * AF_UNIX, AF_INET and AF_INET6. A list of what is open, as the kernel has some 45: AF_ALG and AF_VSOCK, which reach its
+ * crypto and the host, are only the best known of those that are not.
+ */
+const families = [1, 2, 10];
 
-/** Linux as it is, with 2.6's version number, and each without the randomised layout's absence being asked for. */
-const personalities = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
+/**
+ * NETLINK_ROUTE, which libc lists interfaces with, NETLINK_SOCK_DIAG (ss) and NETLINK_KOBJECT_UEVENT (libudev). The rest
+ * is for who administers a network, and much of the kernel's attack surface.
+ */
+const netlinks = [0, 4, 15];
+const NETLINK_AUDIT = 9;
+
+/** Linux as it is, the same without randomised addresses (gdb and ThreadSanitizer ask for it), and the question. */
+const personalities = [0, 0x40000, 0xffffffff];
 
 const architectures: Record<string, string> = { x64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' };
 
+/** A profile exists for the processor, by Node's name of it. */
+export function hasSeccomp(arch: string): boolean {
+  return Object.hasOwn(architectures, arch);
+}
+
 /**
- * The `default` profile: what ordinary programs call, and EPERM for the rest. Closed on purpose: io_uring (its requests
- * pass no filter), new namespaces and mounts, ptrace and its relatives, bpf, perf, keyrings, modules, kexec, userfaultfd.
- * Undefined for a processor that we have no profile for.
+ * The `default` profile: what ordinary programs call, what the capabilities are for, and EPERM for the rest, which
+ * programs know as the answer of a sandbox. runc answers ENOSYS to calls that are newer than the list by itself. Closed
+ * on purpose: io_uring (its requests pass no filter), new namespaces and mounts, ptrace and its relatives, bpf, perf,
+ * keyrings, modules, kexec, userfaultfd. Few entries and one architecture, as runc compiles all of it at every start and
+ * every exec. Undefined for a processor that we have no profile for.
  */
-export function buildSeccomp(arch: string): OciSeccomp | undefined {
-  const architecture = architectures[arch];
+export function buildSeccomp(arch: string, capabilities: readonly string[]): OciSeccomp | undefined {
+  const architecture = hasSeccomp(arch) ? architectures[arch] : undefined;
   if (architecture === undefined) return undefined;
+  const has = (name: string) => capabilities.includes(name);
+  const opened = capabilities.flatMap((name) => openedBy[name] ?? []);
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: EPERM,
     // No 32-bit sub-architecture: i386's socketcall(2) hides the family of a socket from these rules.
     architectures: [architecture],
     syscalls: [
-      allow(allowed),
-      ...families.map((family) => allow(['socket'], { index: 0, value: family, op: 'SCMP_CMP_EQ' })),
-      ...personalities.map((persona) => allow(['personality'], { index: 0, value: persona, op: 'SCMP_CMP_EQ' })),
-      allow(['clone'], { index: 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }),
-      // Its flags are in memory, where no filter sees them; at ENOSYS libc falls back to clone.
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+      allow([...new Set([...allowed, ...opened])]),
+      ...[...families, ...(has('CAP_NET_RAW') ? [AF_PACKET] : [])].map((family) => allowSocket(family)),
+      ...(has('CAP_NET_ADMIN')
+        ? [allowSocket(AF_NETLINK)]
+        : netlinks.map((protocol) => allowSocket(AF_NETLINK, protocol))),
+      ...personalities.map((persona) => allow(['personality'], matchInt(0, persona))),
+      ...(has('CAP_SYS_ADMIN') ? [allow(['clone', 'clone3'])] : closeNamespaces()),
+      ...(has('CAP_NET_ADMIN') ? [] : hideAudit(has('CAP_AUDIT_WRITE'))),
     ],
   };
 }
 
-function allow(names: string[], arg?: NonNullable<OciSeccompRule['args']>[number]): OciSeccompRule {
-  return { names, action: 'SCMP_ACT_ALLOW', ...(arg === undefined ? {} : { args: [arg] }) };
+function allow(names: string[], ...args: Arg[]): OciSeccompRule {
+  return { names, action: 'SCMP_ACT_ALLOW', ...(args.length === 0 ? {} : { args }) };
+}
+
+/** Only the lower half is compared, as the kernel reads no more of an int, and callers may leave anything above it. */
+function matchInt(index: number, value: number): Arg {
+  return { index, value: 0xffffffff, valueTwo: value, op: 'SCMP_CMP_MASKED_EQ' };
+}
+
+function allowSocket(family: number, protocol?: number): OciSeccompRule {
+  return allow(
+    ['socket', 'socketpair'],
+    matchInt(0, family),
+    ...(protocol === undefined ? [] : [matchInt(2, protocol)]),
+  );
+}
+
+function closeNamespaces(): OciSeccompRule[] {
+  return [
+    allow(['clone'], { index: 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }),
+    // Its flags are in memory, where no filter sees them; at ENOSYS libc falls back to clone.
+    { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+  ];
+}
+
+/** At EINVAL libaudit takes the kernel for one without audit; at EPERM su and cron give up. */
+function hideAudit(isOpen: boolean): OciSeccompRule[] {
+  if (isOpen) return [allowSocket(AF_NETLINK, NETLINK_AUDIT)];
+  const args = [matchInt(0, AF_NETLINK), matchInt(2, NETLINK_AUDIT)];
+  return [{ names: ['socket'], action: 'SCMP_ACT_ERRNO', errnoRet: EINVAL, args }];
 }

@@ -10,6 +10,8 @@ export interface OciCapabilities {
   bounding: string[];
   effective: string[];
   permitted: string[];
+  inheritable?: string[];
+  ambient?: string[];
 }
 
 export interface OciRlimit {
@@ -28,7 +30,7 @@ export interface OciProcess {
   capabilities: OciCapabilities;
   rlimits: OciRlimit[];
   noNewPrivileges: boolean;
-  oomScoreAdj?: number;
+  oomScoreAdj: number;
 }
 
 export interface OciMount {

@@ -54,6 +54,7 @@ describe('parsePolicy', () => {
     [{ resources: { memoryMb: Number.NaN } }, 'resources.memoryMb', Number.NaN],
     [{ resources: { cpus: Number.POSITIVE_INFINITY } }, 'resources.cpus', Number.POSITIVE_INFINITY],
     [{ resources: { pidsLimit: 0 } }, 'resources.pidsLimit', 0],
+    [{ resources: { pidsLimit: 7 } }, 'resources.pidsLimit', 7],
     [{ resources: { timeoutMs: 2 ** 31 } }, 'resources.timeoutMs', 2 ** 31],
     [{ resources: { memorySwapMb: 1 } }, 'resources.memorySwapMb', 1],
     [{ resources: [] }, 'resources', []],
@@ -257,9 +258,17 @@ describe('findMismatches', () => {
     ]);
   });
 
-  test('a tmpfs inside /proc, by its target or else its path', () => {
-    const mounts = ['/proc', '/proc/x', '/process'].map((path) => ({ path, type: 'tmpfs', readOnly: false }));
-    expect(find({ mounts })).toEqual(['mounts[0]', 'mounts[1]']);
+  test('a filter of system calls where there can be none', () => {
+    const without = (policy: unknown) => findMismatches(parsePolicy(policy), { ...host, seccomp: false });
+    expect(without({})).toMatchObject([{ path: 'seccomp', value: 'default' }]);
+    expect(without({ seccomp: 'strict' })).toMatchObject([{ path: 'seccomp', value: 'strict' }]);
+    expect(without({ seccomp: 'unconfined' })).toEqual([]);
+  });
+
+  test('a tmpfs on what the session stands on, by its target or else its path', () => {
+    const paths = ['/proc', '/proc/x', '/process', '/dev', '/sys/fs/cgroup', '/dev/shm', '/device'];
+    const mounts = paths.map((path) => ({ path, type: 'tmpfs', readOnly: false }));
+    expect(find({ mounts })).toEqual(['mounts[0]', 'mounts[1]', 'mounts[3]', 'mounts[4]']);
     expect(find({ mounts: [{ path: '/a', target: '/proc/a', type: 'tmpfs', readOnly: true }] })).toEqual(['mounts[0]']);
   });
 

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parsePolicy } from '../../src/policy/parse.js';
-import { buildSpec, type ImageConfig } from '../../src/spec/build.js';
+import { buildSpec } from '../../src/spec/build.js';
 import type { HostFacts } from '../../src/spec/host.js';
+import type { ImageConfig } from '../../src/spec/image-config.js';
 
 const host: HostFacts = {
   cgroup: 'v1',
@@ -54,6 +55,15 @@ describe('golden', () => {
         { command: ['sleep', '1'], env: { A: '2' }, user: { uid: 1000, gid: 1000, additionalGids: [2000] } },
       ),
     ],
+    ['cgroup-v2', build({ resources: { memoryMb: 64 } }, {}, { host: { ...host, cgroup: 'v2', arch: 'arm64' } })],
+    [
+      'capabilities',
+      build(
+        { capabilities: { add: ['NET_RAW', 'SYS_PTRACE'], drop: ['KILL'] }, noNewPrivileges: false },
+        {},
+        { user: { uid: 1000, gid: 1000 } },
+      ),
+    ],
   ])('%s', async (name, spec) => {
     await expect(`${JSON.stringify(spec, null, 2)}\n`).toMatchFileSnapshot(`golden/${name}.json`);
   });
@@ -64,12 +74,18 @@ describe('invariants', () => {
     const policy = fc.record(
       {
         readOnlyRootfs: fc.boolean(),
-        capabilities: fc.record({ drop: fc.subarray(['ALL', 'CAP_KILL', 'setuid']) }, { requiredKeys: [] }),
+        capabilities: fc.record(
+          {
+            add: fc.subarray(['SYS_TIME', 'CAP_CHOWN', 'kill', 'CAP_PERFMON']),
+            drop: fc.subarray(['ALL', 'CAP_KILL', 'setuid', 'SYS_TIME']),
+          },
+          { requiredKeys: [] },
+        ),
         resources: fc.record(
           {
             memoryMb: fc.integer({ min: 6, max: 100_000 }),
             cpus: fc.double({ min: 0.01, max: 64, noNaN: true }),
-            pidsLimit: fc.integer({ min: 1, max: 100_000 }),
+            pidsLimit: fc.integer({ min: 8, max: 100_000 }),
           },
           { requiredKeys: [] },
         ),
@@ -80,8 +96,16 @@ describe('invariants', () => {
       fc.property(policy, (asked) => {
         const { process, linux, mounts } = build(asked);
         expect(process.noNewPrivileges).toBe(true);
-        expect(process.capabilities.bounding).not.toContain('CAP_NET_RAW');
-        expect(process.capabilities.bounding).not.toContain('CAP_SYS_ADMIN');
+        const { bounding, inheritable = [], ambient = [] } = process.capabilities;
+        const given = (names: string[] | undefined) =>
+          (names ?? []).map((name) => `CAP_${name.toUpperCase()}`.replace('CAP_CAP_', 'CAP_'));
+        const added = given(asked.capabilities?.add);
+        expect(bounding).not.toContain('CAP_NET_RAW');
+        expect(bounding).not.toContain('CAP_SYS_ADMIN');
+        expect(bounding.filter((name) => given(asked.capabilities?.drop).includes(name))).toEqual([]);
+        // Neither set has more than was asked for by name.
+        expect(inheritable).toEqual(ambient);
+        expect(ambient.filter((name) => !added.includes(name) || !bounding.includes(name))).toEqual([]);
         expect(linux.resources.pids.limit).toBeGreaterThan(0);
         expect(linux.resources.devices[0]).toEqual({ allow: false, access: 'rwm' });
         expect(linux.namespaces.map(({ type }) => type).sort()).toEqual([
@@ -98,7 +122,9 @@ describe('invariants', () => {
         expect(mounts.filter(({ type }) => type === 'bind').map(({ options }) => options.includes('ro'))).toEqual([
           true,
         ]);
-        expect(process.rlimits.map(({ type }) => type)).toContain('RLIMIT_NOFILE');
+        expect(process.rlimits.map(({ type }) => type).sort()).toEqual(['RLIMIT_CORE', 'RLIMIT_NOFILE']);
+        expect(process.oomScoreAdj).toBe(0);
+        expect(linux.readonlyPaths).toEqual(expect.arrayContaining(['/proc/sys', '/proc/sysrq-trigger']));
       }),
     );
   });
@@ -114,10 +140,85 @@ describe('invariants', () => {
   });
 });
 
+describe('an image', () => {
+  test.each([
+    [undefined, '/'],
+    ['', '/'],
+    ['/srv/', '/srv'],
+    ['/a//b/./c/..', '/a/b'],
+    ['app', '/app'],
+    ['../../etc', '/etc'],
+    ['/process', '/process'],
+  ])('has its processes start in %j: %s', (WorkingDir, cwd) => {
+    expect(build({}, { WorkingDir }).process.cwd).toBe(cwd);
+  });
+
+  test.each(['/proc/self/fd/7', '/proc', 'proc/1/root', '/a/../proc/self/cwd', '/a\0'])(
+    'may not in %j',
+    (WorkingDir) => {
+      expect(() => build({}, { WorkingDir })).toThrow(
+        expect.objectContaining({
+          code: 'invalid-argument',
+          faults: [expect.objectContaining({ path: 'image.WorkingDir', value: WorkingDir })],
+        }),
+      );
+    },
+  );
+
+  test('has variables of which those without a name are left out, and those that no process can have are named', () => {
+    expect(build({}, { Env: ['A=1', 'B', '=C', '', 'D='] }).process.env.slice(1)).toEqual(['A=1', 'D=']);
+    const Env = ['A=topsecret\0', `B=${'x'.repeat(131_072)}`];
+    expect(() => build({}, { Env })).toThrow(
+      expect.objectContaining({
+        message: expect.not.stringContaining('topsecret'),
+        faults: [
+          expect.objectContaining({ path: 'image.Env[0]', value: '[hidden]' }),
+          expect.objectContaining({ path: 'image.Env[1]', value: '131074 bytes' }),
+        ],
+      }),
+    );
+  });
+
+  test('counts with the command towards what execve takes, which is less where the stack is small', () => {
+    const Env = Array.from({ length: 10 }, (_, index) => `A${index}=${'x'.repeat(130_000)}`);
+    expect(build({}, { Env }).process.env).toHaveLength(11);
+    const ulimits = [{ type: 'stack', soft: 1024 * 1024, hard: 1024 * 1024 }];
+    expect(() => build({ resources: { ulimits } }, { Env })).toThrow(/at most 262144 bytes/);
+  });
+});
+
 describe('seccomp', () => {
   const { seccomp } = build({}).linux;
-  const named = new Set(
-    seccomp?.syscalls.filter((rule) => rule.action === 'SCMP_ACT_ALLOW').flatMap(({ names }) => names),
+  const listOpen = (rules = seccomp) =>
+    new Set(rules?.syscalls.filter((rule) => rule.action === 'SCMP_ACT_ALLOW').flatMap(({ names }) => names));
+  const named = listOpen();
+
+  test.each([
+    ['SYS_ADMIN', ['mount', 'unshare', 'setns', 'clone3', 'bpf']],
+    ['SYS_PTRACE', ['ptrace', 'process_vm_readv', 'kcmp']],
+    ['SYS_CHROOT', ['chroot']],
+    ['SYS_TIME', ['clock_settime']],
+    ['CHOWN', []],
+  ])('%s opens what it is for', (name, calls) => {
+    const open = listOpen(build({ capabilities: { add: [name] } }).linux.seccomp);
+    const more = [...open].filter((call) => !named.has(call));
+    expect(more).toEqual(expect.arrayContaining(calls));
+    if (calls.length === 0) expect(more).toEqual([]);
+  });
+
+  test('no capability opens io_uring, keyrings and userfaultfd', () => {
+    const add = ['SYS_ADMIN', 'SYS_PTRACE', 'BPF', 'PERFMON', 'NET_ADMIN', 'SYS_MODULE', 'SYS_BOOT', 'SYS_RAWIO'];
+    const open = listOpen(build({ capabilities: { add } }).linux.seccomp);
+    expect([...open].filter((call) => /^io_uring|key|userfaultfd/.test(call) && !call.startsWith('pkey'))).toEqual([]);
+  });
+
+  test.each([{ arch: 's390x' }, { arch: 'constructor' }, { seccomp: false }])(
+    '%j: no filter is no silent one',
+    (facts) => {
+      const more = { host: { ...host, ...facts } };
+      expect(() => build({}, {}, more)).toThrow(expect.objectContaining({ mismatchedAttributes: ['seccomp'] }));
+      expect(build({ seccomp: 'unconfined' }, {}, more).linux).not.toHaveProperty('seccomp');
+    },
   );
 
   test.each([
@@ -156,7 +257,7 @@ describe('seccomp', () => {
   test('sockets are open by family, clone without namespaces', () => {
     const rules = (name: string) =>
       seccomp?.syscalls.filter(({ names }) => names.includes(name)).map(({ args }) => args?.[0]);
-    expect(rules('socket')?.map((arg) => arg?.value)).toEqual([1, 2, 10, 16]);
+    expect(rules('socket')?.map((arg) => arg?.valueTwo)).toEqual([1, 2, 10, 16, 16, 16, 16]);
     expect(rules('clone')).toEqual([{ index: 0, value: 0x7e020000, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]);
   });
 

@@ -38,6 +38,7 @@ describe('buildExecProcess', () => {
       capabilities,
       rlimits,
       noNewPrivileges,
+      oomScoreAdj: 0,
     });
   });
 
@@ -65,6 +66,16 @@ describe('buildExecProcess', () => {
       expect.objectContaining({
         code: 'invalid-argument',
         faults: faults.map((path) => expect.objectContaining({ path })),
+      }),
+    );
+  });
+
+  test('values of variables are in no fault', () => {
+    const given = { A: 'topsecret\0', B: ['topsecret'] };
+    expect(() => exec({ env: given })).toThrow(
+      expect.objectContaining({
+        message: expect.not.stringContaining('topsecret'),
+        faults: ['env.A', 'env.B'].map((path) => expect.objectContaining({ path, value: '[hidden]' })),
       }),
     );
   });
