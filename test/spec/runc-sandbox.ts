@@ -20,11 +20,12 @@ import type { OciSpec } from '../../src/spec/types.js';
 import { buildSyscallProbe } from './syscall-probe.js';
 
 const BUSYBOX = '/bin/busybox';
+const RUNC = 'runc';
 
 /** Why nothing can be run here, or undefined where it can. */
 export function findObstacle(): string | undefined {
   if (process.platform !== 'linux' || process.getuid?.() !== 0) return 'it needs root on Linux';
-  if (spawnSync('runc', ['--version']).status !== 0) return 'there is no runc';
+  if (spawnSync(RUNC, ['--version']).status !== 0) return 'there is no runc';
   if (!existsSync(BUSYBOX)) return `there is no ${BUSYBOX}`;
   return readHostFacts().initPath === undefined ? 'there is no catatonit' : undefined;
 }
@@ -42,8 +43,8 @@ export function makeRootfs(): string {
   writeFileSync(join(rootfs, 'etc/passwd'), 'root:x:0:0::/root:/bin/sh\nagent:x:1000:1000::/tmp:/bin/sh\n');
   writeFileSync(join(rootfs, 'etc/group'), 'root:x:0:\nagent:x:1000:\n');
   copyFileSync(process.execPath, join(rootfs, 'bin/node'));
-  const libraries = spawnSync('ldd', [process.execPath], { encoding: 'utf8' }).stdout.match(/\/\S+/g) ?? [];
-  for (const library of libraries.filter((path) => path !== `${process.execPath}:`)) {
+  const { sharedObjects } = process.report.getReport() as { sharedObjects: string[] };
+  for (const library of sharedObjects.filter((path) => path.startsWith('/'))) {
     mkdirSync(join(rootfs, dirname(library)), { recursive: true });
     copyFileSync(library, join(rootfs, library));
   }
@@ -93,7 +94,7 @@ export class RuncSandbox {
   }
 
   #runc(args: string[], stdio: 'pipe' | 'ignore' = 'pipe'): SpawnSyncReturns<string> {
-    return spawnSync('runc', ['--root', join(this.#dir, 'state'), ...args], {
+    return spawnSync(RUNC, ['--root', join(this.#dir, 'state'), ...args], {
       encoding: 'utf8',
       stdio: ['ignore', stdio, stdio],
       timeout: 30_000,
