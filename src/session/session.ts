@@ -18,6 +18,7 @@ import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
 import { keepTrimmed, type LogOptions } from './logs.js';
 import { readSessionLogs } from './main-end.js';
+import { checkMainOptions } from './main-options.js';
 import { restartMain } from './main-start.js';
 import type { SessionRecord } from './record.js';
 import { RunningExecs } from './running-execs.js';
@@ -109,6 +110,7 @@ export class Session implements AsyncDisposable {
 
   /** What the session uses, again and again, until the signal is aborted or the loop is left. */
   async *watchStats(options: WatchStatsOptions): AsyncGenerator<SessionStats, void, undefined> {
+    checkMainOptions('watchStats', options);
     const samples = watchStats(this.#context.channel, this.sessionId, () => this.#init, options);
     try {
       for (;;) {
@@ -124,6 +126,7 @@ export class Session implements AsyncDisposable {
   /** What the session's own command wrote, also before this process was there. Empty for a session without one. */
   async *logs(options: LogOptions = {}): AsyncGenerator<OutputChunk, void, undefined> {
     this.#assertAlive();
+    checkMainOptions('logs', options);
     if (this.#record.command === undefined) return;
     yield* readSessionLogs(this.#context.channel, this.sessionId, this.#directory, options);
   }
@@ -133,7 +136,7 @@ export class Session implements AsyncDisposable {
    * takes the connection away. Fails with `failed-precondition` when the session has no command.
    */
   async attach(options: AttachOptions): Promise<{ exitCode: number }> {
-    this.#assertAlive();
+    checkMainOptions('attach', options);
     return this.#whileAlive(() => attachSession(this.#context.channel, this.#record, this.#directory, options));
   }
 
@@ -158,6 +161,7 @@ export class Session implements AsyncDisposable {
 
   /** Ends what runs inside: SIGTERM, a grace, then SIGKILL. The root file system stays, for `start`. */
   async stop(options: StopOptions = {}): Promise<void> {
+    checkMainOptions('stop', options);
     const hasCommand = this.#record.command !== undefined;
     await this.#whileAlive(async () => {
       await findRecord(this.#context.channel, this.sessionId);

@@ -85,7 +85,7 @@ export interface Init {
 }
 
 /** Ends everything in the session at once; the task stays, with its exit code. */
-export async function killTask(channel: Channel, id: string): Promise<void> {
+async function killTask(channel: Channel, id: string): Promise<void> {
   const target = { containerId: id, execId: '' };
   try {
     await channel.unary(TasksService.kill, { ...target, signal: constants.signals.SIGKILL, all: true });

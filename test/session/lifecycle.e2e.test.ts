@@ -80,7 +80,8 @@ test('start runs the command again on the same files, with the same limits', asy
   expect((await session.exec('cat', ['/root/file'])).stdout).toBe('kept\n');
   const limits = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null';
   expect((await session.exec('sh', ['-c', limits])).stdout).toBe(`${64 * 1024 * 1024}\n`);
-  expect((await session.exec('sh', ['-c', 'for i in $(seq 30); do sleep 5 & done'])).stderr).toMatch(/can't fork/);
+  const { stderr } = await session.exec('sh', ['-c', 'for i in $(seq 30); do sleep 2 & done'], { drainMs: 50 });
+  expect(stderr).toMatch(/can't fork/);
 });
 
 test('a command that cannot run any more fails the start and leaves the session stopped', async () => {
