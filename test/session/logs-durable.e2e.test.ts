@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import { nameStateDirectory } from '../../src/session/context.js';
@@ -46,6 +47,8 @@ test('logs outlive the process that created the session and the daemon, and go o
 
   const sessions = await Promise.all(ids.map((id) => provider.connect(id)));
   const followed = sessions.map((session) => collectLogs(session, { follow: true }));
+  const stdout = new PassThrough().resume();
+  const attached = Promise.all(sessions.map((session) => session.attach({ stdout })));
   await daemon.kill9();
   const before = await Promise.all(ids.map(count));
   await sleep(500);
@@ -58,6 +61,7 @@ test('logs outlive the process that created the session and the daemon, and go o
     expect(lines.pop()).toBe('last');
     expect(lines).toEqual(lines.map((_, index) => `tick ${index + 1}`));
   }
+  expect(await attached).toEqual([{ exitCode: 0 }, { exitCode: 0 }]);
   for (const session of sessions) {
     expect(await session.info()).toMatchObject({ state: 'stopped', exitCode: 0, expiresAt: expect.any(Date) });
     await session.destroy();
