@@ -18,14 +18,13 @@ import type { SessionContext } from './context.js';
 import { makeDirectory, removeDirectory } from './directory.js';
 import { prepareIo } from './main-io.js';
 import { startMain } from './main-start.js';
-import { buildExtension, buildLabels, EXTENSION, type SessionRecord } from './record.js';
+import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { clearDead, removeSessionTask } from './remove.js';
 import { Session } from './session.js';
 import { createTask } from './task.js';
 import { removeContainer, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
 
-const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 /** How long the daemon's garbage collector keeps its hands off what a crashed creation left, in ms. */
 const LEASE_MS = 3_600_000;
 /** For how long a dead session of the same name is cleared away, in ms. */

@@ -19,6 +19,9 @@ export const LABEL = {
   metadata: 'cadre.dev/metadata.',
 } as const;
 
+/** Type of the OCI document in a container record, as containerd's own clients name it. */
+export const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
+
 export const EXTENSION = 'cadre.dev/session';
 const EXTENSION_TYPE = 'cadre.dev/session/v1';
 

@@ -10,7 +10,7 @@ import { removeDirectory } from './directory.js';
 import { drainFifos } from './fifo-drain.js';
 import { removeSocket } from './leftovers.js';
 import { withLock } from './lock.js';
-import type { SessionRecord } from './record.js';
+import { type SessionRecord, SPEC_TYPE } from './record.js';
 import { removeContainer, removeLease, removeTask } from './teardown.js';
 
 /** Everything that a session's creation acquires, in the order of its undo. */
@@ -108,7 +108,7 @@ async function isRecreated(channel: Channel, id: string): Promise<boolean> {
         labels: {},
         image: '',
         runtime: { name: 'io.containerd.runc.v2', options: undefined },
-        spec: packJson('types.containerd.io/opencontainers/runtime-spec/1/Spec', {}),
+        spec: packJson(SPEC_TYPE, {}),
         snapshotter: '',
         snapshotKey: '',
         createdAt: undefined,
