@@ -36,7 +36,10 @@ export interface RunningExecsParts {
   spec: OciSpec;
   /** The session's own command runs beside every exec, and its orphans look like theirs. */
   hasCommand: boolean;
+  /** As it was last seen. */
   init: () => Init;
+  /** As it is now. */
+  renewInit: () => Promise<Init>;
   resolveUser: (user: string) => Promise<OciUser>;
   assertAlive: () => void;
   /** Deadline of an exec that names none, in ms. */
@@ -179,7 +182,7 @@ export class RunningExecs {
 
   #killTree(process: ExecProcess): Promise<KillReport> {
     return this.#kills.run(async () => {
-      const { pid: initPid, cgroup } = this.#parts.init();
+      const { pid: initPid, cgroup } = await this.#parts.renewInit();
       const init = readStat(initPid);
       const running = this.#known.get(process);
       if (cgroup === undefined || init === undefined) {

@@ -23,7 +23,16 @@ import { restartMain } from './main-start.js';
 import type { SessionRecord } from './record.js';
 import { RunningExecs } from './running-execs.js';
 import { readStats, type SessionStats, type WatchStatsOptions, watchStats } from './stats.js';
-import { type Init, killSession, pauseTask, readMounts, resumeTask, type StopOptions, stopTask } from './task.js';
+import {
+  type Init,
+  killSession,
+  pauseTask,
+  readMounts,
+  renewInit,
+  resumeTask,
+  type StopOptions,
+  stopTask,
+} from './task.js';
 import { TaskExecutor } from './task-executor.js';
 import { readUserFiles } from './user-files.js';
 
@@ -67,6 +76,7 @@ export class Session implements AsyncDisposable {
       spec,
       hasCommand: record.command !== undefined,
       init: () => this.#init,
+      renewInit: () => this.#renewInit(),
       resolveUser: (user) => this.#resolveUser(user),
       assertAlive: () => this.#assertAlive(),
       timeoutMs: record.execTimeoutMs,
@@ -105,13 +115,13 @@ export class Session implements AsyncDisposable {
 
   /** What the session uses, measured over a tenth of a second. */
   async stats(): Promise<SessionStats> {
-    return this.#whileAlive(() => readStats(this.#context.channel, this.sessionId, this.#init));
+    return this.#whileAlive(async () => readStats(this.#context.channel, this.sessionId, await this.#renewInit()));
   }
 
   /** What the session uses, again and again, until the signal is aborted or the loop is left. */
   async *watchStats(options: WatchStatsOptions): AsyncGenerator<SessionStats, void, undefined> {
     checkMainOptions('watchStats', options);
-    const samples = watchStats(this.#context.channel, this.sessionId, () => this.#init, options);
+    const samples = watchStats(this.#context.channel, this.sessionId, () => this.#renewInit(), options);
     try {
       for (;;) {
         const { done, value } = await this.#whileAlive(() => samples.next());
@@ -165,7 +175,7 @@ export class Session implements AsyncDisposable {
     const hasCommand = this.#record.command !== undefined;
     await this.#whileAlive(async () => {
       await findRecord(this.#context.channel, this.sessionId);
-      await stopTask(this.#context.channel, this.sessionId, { init: this.#init, hasCommand }, options);
+      await stopTask(this.#context.channel, this.sessionId, { init: await this.#renewInit(), hasCommand }, options);
     });
   }
 
@@ -179,7 +189,7 @@ export class Session implements AsyncDisposable {
   async kill(): Promise<KillReport> {
     return this.#whileAlive(async () => {
       await findRecord(this.#context.channel, this.sessionId);
-      return killSession(this.#context.channel, this.sessionId, this.#init);
+      return killSession(this.#context.channel, this.sessionId, await this.#renewInit());
     });
   }
 
@@ -217,6 +227,11 @@ export class Session implements AsyncDisposable {
     const { id, snapshotter } = this.#record;
     this.#userFiles ??= readMounts(this.#context.channel, snapshotter, id).then(readUserFiles);
     return resolveUser(user, await this.#userFiles);
+  }
+
+  async #renewInit(): Promise<Init> {
+    this.#init = await renewInit(this.#context.channel, this.sessionId, this.#init);
+    return this.#init;
   }
 
   get #directory(): string {

@@ -50,17 +50,17 @@ export interface WatchStatsOptions {
 export async function* watchStats(
   channel: Channel,
   id: string,
-  init: () => Init,
+  init: () => Promise<Init>,
   { intervalMs, signal }: WatchStatsOptions,
 ): AsyncGenerator<SessionStats, void, undefined> {
-  let before = await takeSample(channel, id, init());
+  let before = await takeSample(channel, id, await init());
   while (!signal?.aborted) {
     try {
       await sleep(intervalMs, undefined, { signal });
     } catch {
       return;
     }
-    const now = await takeSample(channel, id, init());
+    const now = await takeSample(channel, id, await init());
     yield compare(before, now);
     before = now;
   }

@@ -9,9 +9,10 @@ import {
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import type { Channel } from '../rpc/channel.js';
-import type { SessionCgroup } from './cgroup.js';
+import { findCgroup, type SessionCgroup } from './cgroup.js';
 import { type KillReport, waitUntilGone } from './kill-tree.js';
 import { readStat } from './proc.js';
+import { isInitOf } from './teardown.js';
 
 const POLL_MS = 10;
 const KILL_MS = 10_000;
@@ -82,6 +83,14 @@ export interface Init {
   pid: number;
   /** Undefined where it cannot be seen, see `findCgroup`. */
   cgroup: SessionCgroup | undefined;
+}
+
+/** The init as it is now: another process may have started the session again since. */
+export async function renewInit(channel: Channel, id: string, known: Init): Promise<Init> {
+  // Where the host sees no cgroup, as under Kata, it sees no init either.
+  if (known.cgroup === undefined || isInitOf(known.pid, id)) return known;
+  const { pid } = await readTask(channel, id);
+  return pid === 0 || pid === known.pid ? known : { pid, cgroup: findCgroup(pid) };
 }
 
 /** Ends everything in the session at once; the task stays, with its exit code. */

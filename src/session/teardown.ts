@@ -84,7 +84,8 @@ async function killInit(channel: Channel, containerId: string): Promise<void> {
   await channel.unary(TasksService.kill, { ...target, signal: SIGKILL, all: true }).catch(() => undefined);
 }
 
-function isInitOf(pid: number, containerId: string): boolean {
+/** Whether the pid is still that of this session's init, and no later process's. */
+export function isInitOf(pid: number, containerId: string): boolean {
   const groups = readOptional(`/proc/${pid}/cgroup`)?.trim().split('\n') ?? [];
   return readCommand(pid)[0] === INIT_PATH && groups.some((group) => group.endsWith(`/${containerId}`));
 }

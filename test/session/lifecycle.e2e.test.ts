@@ -84,6 +84,17 @@ test('start runs the command again on the same files, with the same limits', asy
   expect(stderr).toMatch(/can't fork/);
 });
 
+test('a handle of a session that another process started again kills and measures what runs now', async () => {
+  await using session = await provider.createSession();
+  const other = await provider.connect(session.sessionId);
+  await other.stop({ timeoutMs: 100 });
+  await other.start();
+  const timedOut = await session.exec('sh', ['-c', 'setsid sleep 1000 & sleep 1001'], { timeoutMs: 200 });
+  expect(timedOut.kill).toMatchObject({ survivors: [], verified: true });
+  expect((await session.stats()).pids).toBe(1);
+  expect(await session.kill()).toMatchObject({ survivors: [], verified: true });
+});
+
 test('a command that cannot run any more fails the start and leaves the session stopped', async () => {
   await using session = await provider.createSession({ command: ['sh', '-c', 'cp /bin/busybox /root/x; rm /bin/sh'] });
   await waitUntilStopped(session);
