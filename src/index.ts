@@ -7,9 +7,12 @@ export {
   type Fault,
 } from './core/error.js';
 export type { ArchiveSource } from './image/archive.js';
-export type { ImageConfig, Platform, TypedBlob } from './image/document.js';
-export type { Image } from './image/image.js';
+export type { HistoryEntry, ImageConfig, Platform, TypedBlob } from './image/document.js';
+export type { Image, ImageOrigin, RemoveImageOptions, StoredImage } from './image/image.js';
 export type { ImportOptions } from './image/import.js';
+export type { ImageDetails, LayerDetails, PlatformDetails } from './image/inspect.js';
+export type { UnpackOptions } from './image/unpack.js';
+export type { RemoveUsedImageOptions } from './image/users.js';
 export type {
   FlatPolicy,
   HealthCheck,
@@ -23,6 +26,7 @@ export type {
 } from './policy/types.js';
 export type { CreateOptions, SessionOptions } from './provider/create-options.js';
 export type { HealthResult } from './provider/health.js';
+export type { Images } from './provider/images.js';
 export type { ProviderOptions } from './provider/options.js';
 export { type Capabilities, ContainerdProvider, type ListFilter } from './provider/provider.js';
 export type { AttachOptions } from './session/attach.js';

@@ -45,9 +45,20 @@ export interface ImageConfig {
   Labels?: Record<string, string>;
 }
 
+/** How a layer came to be, in the words of the OCI image specification. */
+export interface HistoryEntry {
+  created?: string;
+  created_by?: string;
+  author?: string;
+  comment?: string;
+  /** It made no layer. */
+  empty_layer?: boolean;
+}
+
 export interface ConfigFile {
   platform: Partial<Platform>;
   config: ImageConfig;
+  history: HistoryEntry[];
   /** Digests of the uncompressed layers, the lowest first. */
   diffIds: string[];
 }
@@ -93,6 +104,7 @@ export function parseConfigFile(value: unknown, subject: string): ConfigFile {
   return {
     platform: parsePlatform(file),
     config: parseImageConfig(file.config ?? {}, subject),
+    history: expectArray(file.history ?? [], `history of ${subject}`).map((entry) => parseHistory(entry, subject)),
     diffIds: expectArray(diffIds ?? [], `rootfs.diff_ids of ${subject}`).map((id) =>
       expectDigest(id, `a diff id of ${subject}`),
     ),
@@ -141,6 +153,17 @@ function parseImageConfig(value: unknown, subject: string): ImageConfig {
   }
   if (given.Labels != null) config.Labels = expectStrings(given.Labels, subject, 'config.Labels');
   return config;
+}
+
+/** It says nothing that anything depends on, so that what makes no sense in it is passed over. */
+function parseHistory(value: unknown, subject: string): HistoryEntry {
+  const given = expectRecord(value, `a history entry of ${subject}`);
+  const entry: HistoryEntry = {};
+  for (const key of ['created', 'created_by', 'author', 'comment'] as const) {
+    if (typeof given[key] === 'string') entry[key] = given[key];
+  }
+  if (given.empty_layer === true) entry.empty_layer = true;
+  return entry;
 }
 
 export function expectRecord(value: unknown, subject: string): Record<string, unknown> {

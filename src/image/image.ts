@@ -4,6 +4,7 @@ import {
   type Image as ImageRecord,
   ImagesService,
 } from '../generated/github.com/containerd/containerd/api/services/images/v1/images.js';
+import type { Timestamp } from '../generated/google/protobuf/timestamp.js';
 import type { Channel } from '../rpc/channel.js';
 import { type ImageConfig, type Platform, pickBlob, type TypedBlob } from './document.js';
 import { COLLECT_MS } from './lease.js';
@@ -43,6 +44,25 @@ export interface GetImageOptions {
 /** A name in the store, and what it stands for. */
 export type ListedImage = Pick<Image, 'name' | 'target'>;
 
+/** Where an image that was committed from a session came from. */
+export interface ImageOrigin {
+  /** Id of the session. */
+  session: string;
+  /** Name of the image that the session was made of. */
+  image: string;
+}
+
+/** A name in the store, as it is listed. */
+export interface StoredImage extends ListedImage {
+  createdAt: Date;
+  /** When the name was given its present meaning. */
+  updatedAt: Date;
+  origin?: ImageOrigin;
+}
+
+/** Labels of a committed image's record. */
+const ORIGIN = { session: 'cadre.dev/origin-session', image: 'cadre.dev/origin-image' } as const;
+
 const operation = 'get image';
 
 /**
@@ -51,13 +71,7 @@ const operation = 'get image';
  */
 export async function getImage(channel: Channel, reference: string, options: GetImageOptions = {}): Promise<Image> {
   const { platform = getHostPlatform(), known, signal } = options;
-  const name = normalizeReference(reference);
-  const record = await channel.unary(ImagesService.get, { name }, { signal }).catch((cause: unknown) => {
-    if (!hasCode(cause, 'not-found')) throw cause;
-    const message = `no image ${name} in namespace ${channel.namespace}: import it from an archive first`;
-    throw new DriverError('not-found', message, { operation, cause });
-  });
-  const target = readTarget(record.image);
+  const { name, target } = await findImage(channel, reference, { signal });
   if (known?.name === name && known.target.digest === target.digest) return known;
   return resolveImage({ channel, subject: name, target, signal }, { name, platform });
 }
@@ -96,22 +110,60 @@ export function computeChainIds(diffIds: readonly string[]): string[] {
 export async function listImages(
   channel: Channel,
   { signal }: { signal?: AbortSignal | undefined } = {},
-): Promise<ListedImage[]> {
+): Promise<StoredImage[]> {
   const { images } = await channel.unary(ImagesService.list, { filters: [] }, { signal });
-  return images.map((image) => ({ name: image.name, target: readTarget(image) }));
+  return images.map(readStored);
+}
+
+/** The one of that reference. Throws as `getImage` does for a name that is not there. */
+export async function findImage(
+  channel: Channel,
+  reference: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<StoredImage> {
+  const name = normalizeReference(reference);
+  const { image } = await channel.unary(ImagesService.get, { name }, { signal }).catch((cause: unknown) => {
+    if (!hasCode(cause, 'not-found')) throw cause;
+    const message = `no image ${name} in namespace ${channel.namespace}: import it from an archive first`;
+    throw new DriverError('not-found', message, { operation, cause });
+  });
+  if (image === undefined) throw new DriverError('data-loss', `the daemon gives no image for ${name}`, { operation });
+  return readStored(image);
+}
+
+function readStored(image: ImageRecord): StoredImage {
+  const { session, image: from } = { session: image.labels[ORIGIN.session], image: image.labels[ORIGIN.image] };
+  return {
+    name: image.name,
+    target: readTarget(image),
+    createdAt: readTime(image.createdAt),
+    updatedAt: readTime(image.updatedAt),
+    ...(session === undefined || from === undefined ? {} : { origin: { session, image: from } }),
+  };
+}
+
+function readTime(time: Timestamp | undefined): Date {
+  return new Date(Number(time?.seconds ?? 0n) * 1000 + Math.floor((time?.nanos ?? 0) / 1e6));
 }
 
 /** Gives a name to what is in the store, or a new meaning to a name that there is. True when the name is new. */
-export async function recordImage(channel: Channel, { name, target }: ListedImage): Promise<boolean> {
+export async function recordImage(
+  channel: Channel,
+  { name, target, origin }: ListedImage & { origin?: ImageOrigin | undefined },
+): Promise<boolean> {
   const described = { ...target, size: BigInt(target.size), annotations: {} };
-  const image = { name, target: described, labels: {}, createdAt: undefined, updatedAt: undefined };
+  // An empty value takes away the label that an earlier meaning of the name had.
+  const labels = { [ORIGIN.session]: origin?.session ?? '', [ORIGIN.image]: origin?.image ?? '' };
+  const given = origin === undefined ? {} : labels;
+  const image = { name, target: described, labels: given, createdAt: undefined, updatedAt: undefined };
   try {
     await channel.unary(ImagesService.create, { image, sourceDateEpoch: undefined }, { idempotent: true });
     return true;
   } catch (error) {
     if (!hasCode(error, 'already-exists')) throw error;
   }
-  const request = { image, updateMask: ['target'], sourceDateEpoch: undefined };
+  const updateMask = ['target', ...Object.keys(labels).map((label) => `labels.${label}`)];
+  const request = { image: { ...image, labels }, updateMask, sourceDateEpoch: undefined };
   await channel.unary(ImagesService.update, request, { idempotent: true });
   return false;
 }

@@ -88,7 +88,7 @@ export async function labelReferences(tree: ImageTree): Promise<void> {
 }
 
 /** The indexes and manifests of an image. Each index once: a few that name each other over and over have no end. */
-async function* walkDocuments(tree: ImageTree): AsyncGenerator<{ descriptor: Descriptor; index?: Index }> {
+export async function* walkDocuments(tree: ImageTree): AsyncGenerator<{ descriptor: Descriptor; index?: Index }> {
   const { subject, target } = tree;
   checkTarget(target.mediaType, subject);
   const seen = new Set<string>();
@@ -103,7 +103,8 @@ async function* walkDocuments(tree: ImageTree): AsyncGenerator<{ descriptor: Des
   }
 }
 
-async function loadManifest(tree: ImageTree, descriptor: Descriptor): Promise<ChosenManifest> {
+/** Reads a manifest and its config, and checks that containers can be made of it. */
+export async function loadManifest(tree: ImageTree, descriptor: Descriptor): Promise<ChosenManifest> {
   const { subject } = tree;
   const manifest = parseManifest(await readDocument(tree, descriptor), `manifest ${descriptor.digest} of ${subject}`);
   checkConfig(manifest.config.mediaType, subject);

@@ -4,7 +4,7 @@ import { DriverError, hasCode } from '../core/error.js';
 import { describeOwner } from '../core/owner.js';
 import type { ArchiveSource } from '../image/archive.js';
 import { getImage, type Image } from '../image/image.js';
-import { type ImportOptions, importArchive } from '../image/import.js';
+import type { ImportOptions } from '../image/import.js';
 import type { FlatPolicy, IsolationPolicy, NetworkMode } from '../policy/types.js';
 import { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
@@ -19,6 +19,7 @@ import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
 import { type CreateOptions, splitOptions } from './create-options.js';
 import { checkHealth, type HealthResult } from './health.js';
+import { Images } from './images.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, planSession } from './plan.js';
 
@@ -50,6 +51,8 @@ const GET_OR_CREATE_PAUSE_MS = 50;
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
   readonly name = 'containerd';
+  /** List, inspect, tag, remove, import and the like. */
+  readonly images = new Images(async () => (await this.#connect()).context);
   readonly #options: ResolvedOptions;
   readonly #channel: Channel;
   /** Those that were created here and are not destroyed. */
@@ -126,10 +129,9 @@ export class ContainerdProvider implements AsyncDisposable {
     return watchEvents(this.#channel, signal);
   }
 
-  /** Imports the images of a docker-archive or an OCI layout, see `importArchive`. */
-  async importImage(archive: ArchiveSource, options: ImportOptions = {}): Promise<Image[]> {
-    await this.#connect();
-    return importArchive(this.#channel, archive, { snapshotter: this.#options.snapshotter, ...options });
+  /** The same as `images.import`. */
+  importImage(archive: ArchiveSource, options: ImportOptions = {}): Promise<Image[]> {
+    return this.images.import(archive, options);
   }
 
   /**

@@ -1,9 +1,9 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isOwnerAlive } from '../core/owner.js';
-import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
+import { listSnapshots } from '../image/snapshot.js';
 import { isLive, listCreations } from './claim.js';
 import type { SessionContext } from './context.js';
 import { listIds, listRecords } from './find.js';
@@ -65,7 +65,7 @@ export async function reapLeftovers(
   const shims = findShims(channel.address, channel.namespace, minAgeMs);
   const cgroups = findCgroups(channel.namespace, minAgeMs);
   const tasks = await listTasks(context);
-  const remains = [...(await listDirectory(context.directory)), ...(await listSnapshots(context))];
+  const remains = [...(await listDirectory(context.directory)), ...(await listOwnSnapshots(context))];
   const creations = await listCreations(channel);
   const found = await listRecords(channel);
   const known = new Set(await listIds(channel));
@@ -110,10 +110,9 @@ async function listTasks({ channel }: SessionContext): Promise<Map<string, Statu
   return new Map(tasks.map(({ id, containerId, status }) => [containerId || id, status]));
 }
 
-async function listSnapshots({ channel, snapshotter }: SessionContext): Promise<string[]> {
+async function listOwnSnapshots({ channel, snapshotter }: SessionContext): Promise<string[]> {
   const names: string[] = [];
-  const stream = channel.serverStream(SnapshotsService.list, { snapshotter, filters: [`name~=^${ID_PREFIX}`] });
-  for await (const { info } of stream) names.push(...info.map(({ name }) => name));
+  for await (const { name } of listSnapshots(channel, snapshotter, [`name~=^${ID_PREFIX}`])) names.push(name);
   return names;
 }
 

@@ -1,0 +1,69 @@
+import { hasCode } from '../core/error.js';
+import type { ArchiveSource } from '../image/archive.js';
+import { findImage, type Image, listImages, recordImage, type StoredImage } from '../image/image.js';
+import { type ImportOptions, importArchive } from '../image/import.js';
+import { type ImageDetails, inspectImage } from '../image/inspect.js';
+import { normalizeReference } from '../image/reference.js';
+import { type RemoveUsedImageOptions, removeUnusedImage } from '../image/users.js';
+import type { Channel } from '../rpc/channel.js';
+
+export interface ImagesContext {
+  channel: Channel;
+  snapshotter: string;
+}
+
+/** The images of one containerd namespace, whoever brought them. */
+export class Images {
+  readonly #open: () => Promise<ImagesContext>;
+
+  /** @internal */
+  constructor(open: () => Promise<ImagesContext>) {
+    this.#open = open;
+  }
+
+  /** Every name of the namespace. */
+  async *list(): AsyncGenerator<StoredImage, void, undefined> {
+    const { channel } = await this.#open();
+    yield* await listImages(channel);
+  }
+
+  /** Config, platforms, layers and sizes. Throws `not-found` for a name that is not there. */
+  async inspect(reference: string): Promise<ImageDetails> {
+    const { channel, snapshotter } = await this.#open();
+    return inspectImage(channel, reference, { snapshotter });
+  }
+
+  async exists(reference: string): Promise<boolean> {
+    const { channel } = await this.#open();
+    try {
+      await findImage(channel, reference);
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'not-found')) return false;
+      throw error;
+    }
+  }
+
+  /** Gives an image another name as well. A name that there is stands for this image from now on. */
+  async tag(reference: string, name: string): Promise<void> {
+    const wanted = normalizeReference(name);
+    const { channel } = await this.#open();
+    const { target, origin } = await findImage(channel, reference);
+    await recordImage(channel, { name: wanted, target, origin });
+  }
+
+  /**
+   * Removes a name; what only it stood for is collected, at once with `sync`. Throws `failed-precondition` that names
+   * the sessions which were made of it, unless `force` is given, and `not-found`.
+   */
+  async remove(reference: string, options: RemoveUsedImageOptions = {}): Promise<void> {
+    const { channel } = await this.#open();
+    await removeUnusedImage(channel, reference, options);
+  }
+
+  /** Imports the images of a docker-archive or an OCI layout, a tar that may be compressed with gzip. */
+  async import(archive: ArchiveSource, options: ImportOptions = {}): Promise<Image[]> {
+    const { channel, snapshotter } = await this.#open();
+    return importArchive(channel, archive, { snapshotter, ...options });
+  }
+}
