@@ -1,9 +1,9 @@
 import type { Fault } from '../core/error.js';
 import { MIB } from './fields.js';
 import { normaliseUlimit } from './names.js';
-import { isRecord } from './schema.js';
+import { isRecord } from './rule.js';
 
-/** Cores of the flat form, which may be millicores: 500m. */
+/** Cores, which may be given as millicores: 500m. */
 export function readCores(cpu: unknown): unknown {
   return typeof cpu === 'string' ? Number(cpu.slice(0, -1)) / 1000 : cpu;
 }
@@ -20,7 +20,7 @@ export function findContradictions(input: unknown): Fault[] {
   const mode = networkIsolation === true ? 'none' : 'full';
   const faults = [
     ...findDisagreement('memory', memory, 'resources.memoryMb', memoryMb, Number(memoryMb) * MIB === memory),
-    ...findDisagreement('cpu', cpu, 'resources.cpus', cpus, readCores(cpu) === cpus),
+    ...findDisagreement('cpu', cpu, 'resources.cpus', cpus, readCores(cpu) === readCores(cpus)),
     ...findDisagreement('networkIsolation', networkIsolation, 'networkMode', networkMode, networkMode === mode),
   ];
   if (memorySwapMb !== undefined && memoryMb === undefined && memory === undefined) {

@@ -1,13 +1,15 @@
-import { isCapability, normaliseUlimit, ulimitNames } from './names.js';
+import { capabilityNames, ulimitNames } from './names.js';
+import { TIMER_MS } from './rule.js';
 import {
   absolutePath,
-  accept,
-  acceptText,
+  atLeast,
   boolean,
-  type Check,
   either,
+  type Field,
+  ignoreCase,
   list,
   oneOf,
+  pattern,
   shape,
   shapeOr,
   text,
@@ -16,8 +18,6 @@ import {
 import type { FlatPolicy, HealthCheck, IsolationPolicy, ResourceLimits } from './types.js';
 
 export const MIB = 1024 * 1024;
-/** Longer ones overflow Node's timers, which then fire at once. */
-const TIMER_MS = 2 ** 31 - 1;
 /** runc refuses less than it needs itself to start a container. */
 const MEMORY_MB = 6;
 const MAX_MB = 2 ** 31;
@@ -25,24 +25,30 @@ const MAX_MB = 2 ** 31;
 const PIDS = 8;
 /** The kernel takes no quota below 1 ms (sched-bwc.rst), and the period is 100 ms. */
 const CPUS = 0.01;
+/** Characters. A secret is held in memory. */
+const SECRET_LENGTH = 1024 * 1024;
 
 const milliseconds = whole(1, TIMER_MS, 'of ms');
-const capability = acceptText(isCapability, 'a name of capabilities(7), such as CAP_KILL');
-const droppable = acceptText(
-  (value) => isCapability(value) || /^(CAP_)?ALL$/i.test(value),
+const capability = pattern(
+  `^(?:[Cc][Aa][Pp]_)?${ignoreCase(capabilityNames)}$`,
+  'a name of capabilities(7), such as CAP_KILL',
+);
+const droppable = pattern(
+  `^(?:[Cc][Aa][Pp]_)?${ignoreCase([...capabilityNames, 'ALL'])}$`,
   'a name of capabilities(7), such as CAP_KILL, or ALL',
 );
-const cores = accept(
-  (value) => typeof value === 'number' && Number.isFinite(value) && value >= CPUS,
-  `a number of processors of at least ${CPUS}`,
+const cores = either(
+  `cores, a number of at least ${CPUS}, or millicores such as 500m`,
+  atLeast(CPUS, 'cores'),
+  // From the 10 millicores that are as many as the least number of cores.
+  pattern('^[1-9]\\d{1,7}m$', 'millicores'),
 );
-const millicores = acceptText((value) => /^[1-9]\d{1,7}m$/.test(value), 'millicores');
-const ulimitName = acceptText(
-  (value) => ulimitNames.includes(normaliseUlimit(value)),
+const ulimitName = pattern(
+  `^(?:[Rr][Ll][Ii][Mm][Ii][Tt]_)?${ignoreCase(ulimitNames)}$`,
   `one of ${ulimitNames.join(', ')}`,
 );
 
-const resources: Record<keyof ResourceLimits, Check> = {
+const resources: Record<keyof ResourceLimits, Field> = {
   cpuShares: whole(2, 262_144),
   memoryMb: whole(MEMORY_MB, MAX_MB, 'of MiB'),
   pidsLimit: whole(PIDS, 4_194_304),
@@ -55,8 +61,8 @@ const resources: Record<keyof ResourceLimits, Check> = {
   oomScoreAdj: whole(-1000, 1000),
 };
 
-const healthCheck: Record<keyof HealthCheck, Check> = {
-  test: list(text),
+const healthCheck: Record<keyof HealthCheck, Field> = {
+  test: list(text()),
   intervalMs: milliseconds,
   timeoutMs: milliseconds,
   retries: whole(1),
@@ -73,21 +79,21 @@ const mount = {
 };
 
 const network = {
-  allow: list(text),
-  dns: list(text),
-  ports: list(either('a port or a mapping such as 8080:80', whole(1, 65_535), text)),
+  allow: list(text()),
+  dns: list(text()),
+  ports: list(either('a port or a mapping such as 8080:80', whole(1, 65_535), text())),
   bandwidthKbps: whole(1),
 };
 
-const canonical: Record<keyof IsolationPolicy, Check> = {
+const canonical: Record<keyof IsolationPolicy, Field> = {
   mounts: list(shape(mount, ['path', 'readOnly'])),
   networkMode: oneOf('none', 'allowlist', 'full'),
-  envAllowlist: list(text),
-  secrets: list(shape({ name: text, value: text, as: oneOf('file', 'env') }, ['name', 'value'])),
+  envAllowlist: list(text()),
+  secrets: list(shape({ name: text(), value: text(SECRET_LENGTH), as: oneOf('file', 'env') }, ['name', 'value'])),
   resources: shape(resources),
   network: shape(network),
   readOnlyRootfs: boolean,
-  user: text,
+  user: text(),
   noNewPrivileges: boolean,
   capabilities: shape({
     add: list(capability),
@@ -98,15 +104,15 @@ const canonical: Record<keyof IsolationPolicy, Check> = {
     shape({ path: absolutePath }, ['path']),
     oneOf('default', 'strict', 'unconfined'),
   ),
-  apparmor: text,
+  apparmor: text(),
   userns: shapeOr('true, false or { uid, size }', shape({ uid: whole(1), size: whole(1) }, ['uid', 'size']), boolean),
   healthCheck: shape(healthCheck, ['test']),
 };
 
-const flat: Record<Exclude<keyof FlatPolicy, keyof IsolationPolicy>, Check> = {
+const flat: Record<Exclude<keyof FlatPolicy, keyof IsolationPolicy>, Field> = {
   memory: whole(MEMORY_MB * MIB, MAX_MB * MIB, 'of bytes'),
-  cpu: either(`cores, a number of at least ${CPUS}, or millicores such as 500m`, cores, millicores),
+  cpu: cores,
   networkIsolation: boolean,
 };
 
-export const policyFields: Check = shape({ ...canonical, ...flat });
+export const policyKeys = { ...canonical, ...flat };

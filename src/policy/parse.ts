@@ -1,7 +1,7 @@
 import { CapabilityMismatchError, createInputError, type Fault } from '../core/error.js';
 import { findContradictions, readCores } from './contradictions.js';
-import { MIB, policyFields } from './fields.js';
-import type { Findings } from './schema.js';
+import { MIB, policyKeys } from './fields.js';
+import { type Findings, object, type Rules } from './rule.js';
 import type { FlatPolicy, IsolationPolicy, ResolvedPolicy } from './types.js';
 
 const PIDS_LIMIT = 512;
@@ -9,17 +9,19 @@ const PIDS_LIMIT = 512;
 /**
  * Reads a policy in the canonical or the flat form from anything. Every fault is reported at once: unknown fields as a
  * `CapabilityMismatchError`, as nobody can honour them, with wrong values beside them; wrong values alone as
- * `invalid-argument`. Values of secrets are in no fault and no message.
+ * `invalid-argument`. Values of secrets are in no fault and no message. `beside` are keys that stand in the same object
+ * and are no policy's: they are checked with it, and left to the caller.
  */
-export function parsePolicy(input: unknown): ResolvedPolicy {
+export function parsePolicy(input: unknown, beside: Rules = {}): ResolvedPolicy {
   const findings: Findings = { unknown: [], wrong: [] };
-  policyFields(input, '', findings);
+  object({ ...policyKeys, ...beside }).check(input, '', findings);
   const unknown = findings.unknown.map((fault) => hideSecrets(fault, true));
   const wrong = [...findings.wrong, ...findContradictions(input)].map((fault) => hideSecrets(fault, false));
   if (unknown.length > 0) throw new CapabilityMismatchError('containerd', [...unknown, ...wrong]);
   if (wrong.length > 0) throw createInputError('policy', wrong);
+  const asked = Object.entries(input as object).filter(([key]) => Object.hasOwn(policyKeys, key));
   // A copy: the caller may change its own while the session is made. JSON also leaves out what is undefined.
-  return resolve(JSON.parse(JSON.stringify(input)));
+  return resolve(JSON.parse(JSON.stringify(Object.fromEntries(asked))));
 }
 
 type Both = IsolationPolicy & FlatPolicy;
@@ -44,7 +46,8 @@ function isSecret(path: string, value: unknown): boolean {
 function resolve({ memory, cpu, networkIsolation, ...asked }: Both): ResolvedPolicy {
   const { memoryMb, memorySwapMb, pidsLimit, ulimits, cpuShares, oomScoreAdj, timeoutMs } = asked.resources ?? {};
   const memoryBytes = memory ?? (memoryMb === undefined ? undefined : memoryMb * MIB);
-  const cpus = cpu === undefined ? asked.resources?.cpus : Number(readCores(cpu));
+  const cores = cpu ?? asked.resources?.cpus;
+  const cpus = cores === undefined ? undefined : Number(readCores(cores));
   const isolated = networkIsolation === false ? 'full' : 'none';
   return {
     networkMode: asked.networkMode ?? isolated,

@@ -1,120 +1,114 @@
-import { type Fault, formatValue } from '../core/error.js';
-import { suggestKey } from './suggest.js';
+import { accept, type Findings, isRecord, object, type Rule } from './rule.js';
 
-/** Everything that is wrong with an input, unknown names apart from wrong values. */
-export interface Findings {
-  unknown: Fault[];
-  wrong: Fault[];
+/** JSON Schema, draft 2020-12. */
+type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** A rule for what JSON can carry, said in JSON Schema as well: both are made from the same values. */
+export interface Field extends Rule {
+  readonly schema: JsonSchema;
 }
 
-/** Looks at one value and adds what is wrong with it to the findings. */
-export type Check = (value: unknown, path: string, findings: Findings) => void;
+export type Fields = Readonly<Record<string, Field>>;
 
-/** A plain object of any realm: no array, and no class or Map, whose content is elsewhere than in its own fields. */
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
+/** PATH_MAX of the kernel without its NUL; also the most of any text that does not say otherwise. */
+const TEXT_LENGTH = 4095;
+
+function field(isRight: (value: unknown) => boolean, expected: string, schema: JsonSchema): Field {
+  return { ...accept(isRight, expected), schema: { ...schema, description: expected } };
 }
 
-export function accept(isRight: (value: unknown) => boolean, expected: string): Check {
-  return (value, path, { wrong }) => {
-    if (!isRight(value)) wrong.push({ path, value, expected });
-  };
+/**
+ * A text that matches. The length is looked at first: a regular expression meets the end of its stack in a text of
+ * megabytes. Characters are counted as JSON Schema does, not in UTF-16.
+ */
+export function pattern(source: string, expected: string, maxLength = TEXT_LENGTH): Field {
+  const expression = new RegExp(source, 'u');
+  const isShort = (value: string) => value.length <= 2 * maxLength && [...value].length <= maxLength;
+  return field((value) => typeof value === 'string' && isShort(value) && expression.test(value), expected, {
+    type: 'string',
+    pattern: source,
+    maxLength,
+  });
 }
 
-/** A text of which the rest holds. */
-export function acceptText(isRight: (value: string) => boolean, expected: string): Check {
-  return accept((value) => typeof value === 'string' && isRight(value), expected);
+/** A pattern for names that may be spelt in either case, which JSON Schema has no flag for. */
+export function ignoreCase(names: readonly string[]): string {
+  const spell = (name: string) =>
+    name.replace(/[a-z]/gi, (letter) => `[${letter.toUpperCase()}${letter.toLowerCase()}]`);
+  return `(?:${names.map(spell).join('|')})`;
 }
 
-/** A whole number of at least `min` and at most `max`. */
-export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER, unit = ''): Check {
-  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
-  return accept(
-    (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max,
-    `a whole number ${unit}${unit && ' '}${range}`,
+export function text(maxLength = TEXT_LENGTH): Field {
+  return pattern(
+    '^[^\\u0000]+$',
+    `a text of at most ${maxLength} characters that is not empty and has no NUL`,
+    maxLength,
   );
 }
 
-export const boolean = accept((value) => typeof value === 'boolean', 'true or false');
-
-export const text = acceptText(
-  (value) => value !== '' && !value.includes('\0'),
-  'a text that is not empty and has no NUL',
-);
-
-export const absolutePath = acceptText(
-  (value) =>
-    value.startsWith('/') &&
-    !value.includes('\0') &&
-    value
-      .split('/')
-      .slice(1)
-      .every((part) => part !== '' && part !== '.' && part !== '..'),
+export const absolutePath = pattern(
+  '^(?:/(?!\\.\\.?(?:/|$))[^/\\u0000]+)+$',
   'an absolute path below /, without . .. or empty parts',
 );
 
-export function oneOf(...choices: readonly string[]): Check {
-  return acceptText((value) => choices.includes(value), `one of ${choices.join(', ')}`);
-}
-
-/** The first choice that finds nothing wrong; `expected` describes them all. */
-export function either(expected: string, ...choices: readonly Check[]): Check {
-  return accept(
-    (value) =>
-      choices.some((check) => {
-        const { unknown, wrong }: Findings = { unknown: [], wrong: [] };
-        check(value, '', { unknown, wrong });
-        return unknown.length + wrong.length === 0;
-      }),
-    expected,
+/** A whole number of at least `min` and at most `max`. */
+export function whole(min: number, max: number = Number.MAX_SAFE_INTEGER, unit = ''): Field {
+  const range = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+  return field(
+    (value) => typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max,
+    `a whole number ${unit}${unit && ' '}${range}`,
+    { type: 'integer', minimum: min, maximum: max },
   );
 }
 
-/** An object is held to its shape, so that its fields are named one by one, and anything else to `otherwise`. */
-export function shapeOr(expected: string, object: Check, otherwise: Check): Check {
-  const simple = either(expected, otherwise);
-  return (value, path, findings) => (isRecord(value) ? object : simple)(value, path, findings);
+export function atLeast(minimum: number, expected: string): Field {
+  const isRight = (value: unknown) => typeof value === 'number' && Number.isFinite(value) && value >= minimum;
+  return field(isRight, expected, { type: 'number', minimum });
 }
 
-export function list(item: Check): Check {
-  return (value, path, findings) => {
-    if (!Array.isArray(value)) {
-      findings.wrong.push({ path, value, expected: 'a list' });
-      return;
-    }
-    // entries() meets holes, which forEach would pass over.
-    for (const [index, entry] of value.entries()) item(entry, `${path}[${index}]`, findings);
+export const boolean = field((value) => typeof value === 'boolean', 'true or false', { type: 'boolean' });
+
+export function oneOf(...choices: readonly string[]): Field {
+  const isRight = (value: unknown) => typeof value === 'string' && choices.includes(value);
+  return field(isRight, `one of ${choices.join(', ')}`, { enum: choices });
+}
+
+/** What one of the choices accepts; `expected` describes them all. */
+export function either(expected: string, ...choices: readonly Field[]): Field {
+  const isRight = (value: unknown) =>
+    choices.some((choice) => {
+      const { unknown, wrong }: Findings = { unknown: [], wrong: [] };
+      choice.check(value, '', { unknown, wrong });
+      return unknown.length + wrong.length === 0;
+    });
+  return field(isRight, expected, { anyOf: choices.map(({ schema }) => schema) });
+}
+
+/** An object is held to its shape, so that its fields are named one by one, and anything else to `otherwise`. */
+export function shapeOr(expected: string, shaped: Field, otherwise: Field): Field {
+  const simple = either(expected, otherwise);
+  return {
+    check: (value, path, findings) => (isRecord(value) ? shaped : simple).check(value, path, findings),
+    schema: { anyOf: [otherwise.schema, shaped.schema], description: expected },
+  };
+}
+
+export function list(item: Field): Field {
+  return {
+    check(value, path, findings) {
+      if (!Array.isArray(value)) return void findings.wrong.push({ path, value, expected: 'a list' });
+      // entries() meets holes, which forEach would pass over.
+      for (const [index, entry] of value.entries()) item.check(entry, `${path}[${index}]`, findings);
+    },
+    schema: { type: 'array', items: item.schema },
   };
 }
 
 /** An object of known keys, each of which may be left out unless it is required. */
-export function shape(keys: Record<string, Check>, required: readonly string[] = []): Check {
-  const known = Object.keys(keys);
-  return (value, path, findings) => {
-    if (!isRecord(value)) {
-      findings.wrong.push({ path, value, expected: 'a plain object' });
-      return;
-    }
-    for (const [key, entry] of Object.entries(value)) {
-      const check = Object.hasOwn(keys, key) ? keys[key] : undefined;
-      if (check === undefined) {
-        const suggestion = suggestKey(key, known);
-        const fault = { path: joinPath(path, key), value: entry, expected: `one of the fields ${known.join(', ')}` };
-        findings.unknown.push(suggestion === undefined ? fault : { ...fault, suggestion });
-      } else if (entry !== undefined) check(entry, joinPath(path, key), findings);
-    }
-    for (const key of required) {
-      if (!Object.hasOwn(value, key) || value[key] === undefined) {
-        findings.wrong.push({ path: joinPath(path, key), value: undefined, expected: 'a value' });
-      }
-    }
+export function shape(keys: Fields, required: readonly string[] = []): Field {
+  const properties = Object.fromEntries(Object.entries(keys).map(([key, { schema }]) => [key, schema]));
+  return {
+    ...object(keys, required),
+    schema: { type: 'object', properties, ...(required.length > 0 ? { required } : {}), additionalProperties: false },
   };
-}
-
-/** `a.b`, or `a["x y"]` where a key would break the line or the path. */
-function joinPath(path: string, key: string): string {
-  if (!/^[\w$-]{1,80}$/.test(key)) return `${path}[${formatValue(key)}]`;
-  return path === '' ? key : `${path}.${key}`;
 }

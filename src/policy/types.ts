@@ -30,8 +30,8 @@ export interface ResourceLimits {
   ulimits?: UlimitSpec[];
   /** Default deadline of every exec, in ms; none without it. */
   timeoutMs?: number;
-  /** Processors, fractions included; at least 0.01, as the kernel takes no less. */
-  cpus?: number;
+  /** Processors, fractions included, or millicores as in `500m`; at least 0.01, as the kernel takes no less. */
+  cpus?: number | string;
   /** MiB of swap beyond `memoryMb`. Defaults to none. */
   memorySwapMb?: number;
   /** Relative weight of disk access, from 1 to 10,000. Not honoured yet. */

@@ -1,5 +1,8 @@
-import { createInputError, type Fault } from '../core/error.js';
-import type { IsolationPolicy } from '../policy/types.js';
+import { parsePolicy } from '../policy/parse.js';
+import { abortSignal, accept, dictionary, environment, type Rule } from '../policy/rule.js';
+import { boolean, pattern, text } from '../policy/schema.js';
+import type { IsolationPolicy, ResolvedPolicy } from '../policy/types.js';
+import { timeToLive } from '../session/extend.js';
 
 /** What a session is, beside its policy. */
 export interface SessionOptions {
@@ -26,67 +29,45 @@ export interface SessionOptions {
 
 export type CreateOptions = IsolationPolicy & SessionOptions;
 
-const isText = (value: unknown) => typeof value === 'string' && value !== '' && !value.includes('\0');
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** containerd takes ids of 76 characters; the prefix and the suffix that make one of a name take 15. */
-const namePattern = /^(?=.{1,61}$)[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/;
 /** containerd takes labels of 4096 bytes, key and value together; the key has our prefix. */
 const METADATA_BYTES = 4000;
+const KEY_LENGTH = 200;
+const VALUE_BYTES = METADATA_BYTES - KEY_LENGTH;
 
-const rules: Record<keyof SessionOptions, [accepts: (value: unknown) => boolean, expected: string]> = {
-  image: [isText, 'an image reference'],
-  runtime: [isText, 'the name of a runtime'],
-  name: [
-    (value) => isText(value) && namePattern.test(value as string),
+const sessionKeys: Record<keyof SessionOptions, Rule> = {
+  image: text(),
+  runtime: text(),
+  // containerd takes ids of 76 characters; the prefix and the suffix that make one of a name take 15.
+  name: pattern(
+    '^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$',
     'at most 61 letters and digits, with single . _ - between them',
-  ],
-  command: [
+    61,
+  ),
+  command: accept(
     (value) => Array.isArray(value) && value.length > 0 && value.every((item) => typeof item === 'string'),
     'an array of texts that is not empty',
-  ],
-  tty: [(value) => typeof value === 'boolean', 'true or false'],
-  stdin: [(value) => typeof value === 'boolean', 'true or false'],
-  env: [
-    (value) => isRecord(value) && Object.values(value).every((item) => typeof item === 'string'),
-    'an object of texts',
-  ],
-  metadata: [
-    (value) =>
-      isRecord(value) &&
-      Object.entries(value).every(
-        ([key, item]) =>
-          /^[A-Za-z0-9._/-]+$/.test(key) &&
-          typeof item === 'string' &&
-          key.length + Buffer.byteLength(item) <= METADATA_BYTES,
-      ),
-    `texts under keys of letters, digits and . _ / -, each of at most ${METADATA_BYTES} bytes`,
-  ],
-  ttlMs: [(value) => Number.isSafeInteger(value) && (value as number) > 0, 'a whole number of ms, at least 1'],
-  signal: [(value) => value instanceof AbortSignal, 'an AbortSignal'],
+  ),
+  tty: boolean,
+  stdin: boolean,
+  env: environment,
+  metadata: dictionary(
+    new RegExp(`^[A-Za-z0-9._/-]{1,${KEY_LENGTH}}$`),
+    `a key of at most ${KEY_LENGTH} letters, digits and . _ / -`,
+    accept(
+      (value) => typeof value === 'string' && Buffer.byteLength(value) <= VALUE_BYTES,
+      `a text of at most ${VALUE_BYTES} bytes`,
+    ),
+  ),
+  ttlMs: timeToLive,
+  signal: abortSignal,
 };
 
-/** Parts what a caller gave in one object. What is left, unknown keys included, is for the policy to judge. */
-export function splitOptions(given: object): { session: SessionOptions; policy: unknown } {
-  // Anything but a plain object is no policy either, which then says so.
-  if (!isPlain(given)) return { session: {}, policy: given };
-  const faults: Fault[] = [];
-  const session: [string, unknown][] = [];
-  const policy: [string, unknown][] = [];
-  for (const [path, value] of Object.entries(given)) {
-    const rule = Object.hasOwn(rules, path) ? rules[path as keyof SessionOptions] : undefined;
-    if (rule === undefined) policy.push([path, value]);
-    else if (value !== undefined && rule[0](value)) session.push([path, value]);
-    else if (value !== undefined) faults.push({ path, value, expected: rule[1] });
-  }
-  if (faults.length > 0) throw createInputError('session options', faults);
+/** Parts what a caller gave in one object. Everything that is wrong with either part is reported at once. */
+export function parseCreateOptions(given: unknown): { session: SessionOptions; policy: ResolvedPolicy } {
+  const policy = parsePolicy(given, sessionKeys);
   // Built from entries: assigning would let a key `__proto__` set the prototype.
-  return { session: Object.fromEntries(session), policy: Object.fromEntries(policy) };
-}
-
-function isPlain(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
+  const entries = Object.entries(given as object).filter(
+    ([key, value]) => Object.hasOwn(sessionKeys, key) && value !== undefined,
+  );
+  return { session: Object.fromEntries(entries), policy };
 }

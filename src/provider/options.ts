@@ -1,4 +1,6 @@
-import { createInputError, DriverError, type Fault } from '../core/error.js';
+import { DriverError } from '../core/error.js';
+import { checkOptions, isRecord, type Rule } from '../policy/rule.js';
+import { absolutePath, pattern, text } from '../policy/schema.js';
 
 /** How a provider is set up. */
 export interface ProviderOptions {
@@ -18,42 +20,36 @@ export interface ProviderOptions {
 
 export type ResolvedOptions = Required<ProviderOptions>;
 
-const keys: (keyof ProviderOptions)[] = ['image', 'address', 'namespace', 'runtime', 'snapshotter', 'stateRoot'];
-const identifier = /^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$/;
+/** The grammar and the length are those of containerd's identifiers. */
+const identifier = pattern(
+  '^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$',
+  'at most 76 letters and digits, with single . _ - between them',
+  76,
+);
+
+const rules: Record<keyof ProviderOptions, Rule> = {
+  image: text(),
+  address: text(),
+  namespace: identifier,
+  runtime: text(),
+  snapshotter: identifier,
+  stateRoot: absolutePath,
+};
 
 /** Completes and checks the options; every fault is reported at once. */
 export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv = process.env): ResolvedOptions {
-  const resolved: ResolvedOptions = {
-    image: options.image,
-    address: options.address ?? env.CONTAINERD_ADDRESS ?? '/run/containerd/containerd.sock',
-    namespace: options.namespace ?? env.CONTAINERD_NAMESPACE ?? 'cadre',
-    runtime: options.runtime ?? 'runc',
-    snapshotter: options.snapshotter ?? 'overlayfs',
-    stateRoot: options.stateRoot ?? '/run/cadre-containerd',
+  const given = isRecord(options) ? Object.entries(options).filter(([, value]) => value !== undefined) : [];
+  const resolved = {
+    address: env.CONTAINERD_ADDRESS ?? '/run/containerd/containerd.sock',
+    namespace: env.CONTAINERD_NAMESPACE ?? 'cadre',
+    runtime: 'runc',
+    snapshotter: 'overlayfs',
+    stateRoot: '/run/cadre-containerd',
+    ...Object.fromEntries(given),
   };
-  const faults: Fault[] = [];
-  for (const key of Object.keys(options)) {
-    if (!keys.includes(key as keyof ProviderOptions)) {
-      faults.push({ path: key, value: options[key as keyof ProviderOptions], expected: `one of ${keys.join(', ')}` });
-    }
-  }
-  for (const key of keys) {
-    if (typeof resolved[key] !== 'string' || resolved[key] === '') {
-      faults.push({ path: key, value: resolved[key], expected: 'a text that is not empty' });
-    }
-  }
-  // The grammar and the length are those of containerd's identifiers.
-  for (const key of ['namespace', 'snapshotter'] as const) {
-    const value = resolved[key];
-    if (typeof value === 'string' && value !== '' && !(identifier.test(value) && value.length <= 76)) {
-      faults.push({ path: key, value, expected: 'at most 76 letters and digits, with single . _ - between them' });
-    }
-  }
-  if (typeof resolved.stateRoot === 'string' && !resolved.stateRoot.startsWith('/')) {
-    faults.push({ path: 'stateRoot', value: resolved.stateRoot, expected: 'an absolute path' });
-  }
-  if (faults.length > 0) throw createInputError('provider options', faults);
-  return resolved;
+  // Completed first: what the environment says is checked as well.
+  checkOptions('provider options', isRecord(options) ? resolved : options, rules, ['image']);
+  return resolved as ResolvedOptions;
 }
 
 /** Says in one sentence what is missing where containerd cannot be. */

@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import { CapabilityMismatchError } from '../core/error.js';
 import type { Image } from '../image/image.js';
 import { findMismatches } from '../policy/capabilities.js';
-import { parsePolicy } from '../policy/parse.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
@@ -21,21 +20,14 @@ function nameSession(name: string | undefined, uuid: string): string {
 const RUNC = 'io.containerd.runc.v2';
 const runtimes = ['runc', RUNC];
 
-/** What was asked, checked without looking at any image: parsed, and refused by name where it cannot be honoured. */
-export function checkRequest(
-  policy: unknown,
-  session: SessionOptions,
-  runtime: string,
-  host: HostFacts,
-): ResolvedPolicy {
-  const resolved = parsePolicy(policy);
+/** What was asked, checked without looking at any image: refused by name where it cannot be honoured. */
+export function checkRequest(policy: ResolvedPolicy, session: SessionOptions, runtime: string, host: HostFacts): void {
   checkSpecInput({ command: session.command, env: session.env ?? {} });
-  const faults = findMismatches(resolved, host);
+  const faults = findMismatches(policy, host);
   if (!runtimes.includes(runtime)) {
     faults.push({ path: 'runtime', value: runtime, expected: `one of ${runtimes.join(', ')}` });
   }
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
-  return resolved;
 }
 
 /** Everything that the creation of a session needs to know, decided before anything is created. */

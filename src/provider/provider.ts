@@ -17,7 +17,7 @@ import { readHostFacts } from '../session/host.js';
 import { readInfo, type SessionInfo } from '../session/info.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
-import { type CreateOptions, splitOptions } from './create-options.js';
+import { type CreateOptions, parseCreateOptions } from './create-options.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
@@ -81,9 +81,9 @@ export class ContainerdProvider implements AsyncDisposable {
    * is created: `CapabilityMismatchError` for what cannot be done here, `invalid-argument` for what makes no sense.
    */
   async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
-    const { session: asked, policy: rest } = splitOptions(policy);
+    const { session: asked, policy: resolved } = parseCreateOptions(policy);
     const host = readHostFacts();
-    const resolved = checkRequest(rest, asked, asked.runtime ?? this.#options.runtime, host);
+    checkRequest(resolved, asked, asked.runtime ?? this.#options.runtime, host);
     const { context, uuid } = await this.#connect();
     const image = await this.#getImage(asked.image ?? this.#options.image, asked.signal);
     return createSession(context, planSession(resolved, asked, image, { context, uuid, host }));

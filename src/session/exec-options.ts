@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { Readable } from 'node:stream';
-import { createInputError, type Fault } from '../core/error.js';
-import { suggestKey } from '../policy/suggest.js';
+import { createInputError } from '../core/error.js';
+import { abortSignal, accept, aFunction, checkOptions, environment, type Rule, TIMER_MS } from '../policy/rule.js';
+import { boolean, oneOf, shape, shapeOr, whole } from '../policy/schema.js';
 import type { KillReport } from './kill-tree.js';
 
 export interface TtySize {
@@ -49,62 +50,44 @@ const defaults = { maxBuffer: 16 * 1024 * 1024, drainMs: 2_500, forceKillAfterDe
 
 export type ResolvedExecOptions = ExecOptions & typeof defaults;
 
-const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
-const isText = (value: unknown) => typeof value === 'string';
-const isSize = (value: unknown) => Number.isInteger(value) && (value as number) > 0 && (value as number) < 65_536;
-/** Longer ones overflow Node's timers, which then fire at once. */
-const TIMER_MS = 2 ** 31 - 1;
+const ms = whole(0, TIMER_MS, 'of ms');
+const side = whole(1, 65_535);
 
 /** What each key accepts; `buildExecProcess` checks env, cwd and user further. */
-const rules: Record<keyof ExecOptions, [accepts: (value: unknown) => boolean, expected: string]> = {
-  env: [(value) => typeof value === 'object' && value !== null, 'an object of texts'],
-  cwd: [isText, 'an absolute path'],
-  timeoutMs: [(value) => isCount(value) && value !== 0 && (value as number) <= TIMER_MS, `ms from 1 to ${TIMER_MS}`],
-  user: [isText, 'name, uid, uid:gid or name:group'],
-  signal: [(value) => value instanceof AbortSignal, 'an AbortSignal'],
-  input: [
+const rules: Record<keyof ExecOptions, Rule> = {
+  env: environment,
+  cwd: accept(isText, 'an absolute path'),
+  timeoutMs: whole(1, TIMER_MS, 'of ms'),
+  user: accept(isText, 'name, uid, uid:gid or name:group'),
+  signal: abortSignal,
+  input: accept(
     (value) => isText(value) || value instanceof Uint8Array || value instanceof Readable,
     'a text, bytes or a Readable',
-  ],
-  stdin: [(value) => value === 'ignore' || value === 'pipe', 'ignore or pipe'],
-  tty: [
-    (value) =>
-      typeof value === 'boolean' ||
-      (typeof value === 'object' &&
-        value !== null &&
-        isSize((value as TtySize).cols) &&
-        isSize((value as TtySize).rows)),
-    'true, false or { cols, rows }, each from 1 to 65535',
-  ],
-  onStdout: [(value) => typeof value === 'function', 'a function'],
-  onStderr: [(value) => typeof value === 'function', 'a function'],
-  killSignal: [(value) => isText(value) && (value as string) in constants.signals, 'a signal name such as SIGTERM'],
-  forceKillAfterDelayMs: [(value) => isCount(value) && (value as number) <= TIMER_MS, `ms from 0 to ${TIMER_MS}`],
-  maxBuffer: [isCount, 'a whole number of bytes'],
-  drainMs: [(value) => isCount(value) && (value as number) <= TIMER_MS, `ms from 0 to ${TIMER_MS}`],
+    { isHidden: true },
+  ),
+  stdin: oneOf('ignore', 'pipe'),
+  tty: shapeOr('true, false or { cols, rows }', shape({ cols: side, rows: side }, ['cols', 'rows']), boolean),
+  onStdout: aFunction,
+  onStderr: aFunction,
+  killSignal: oneOf(...Object.keys(constants.signals)),
+  forceKillAfterDelayMs: ms,
+  maxBuffer: whole(0, undefined, 'of bytes'),
+  drainMs: ms,
 };
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string';
+}
 
 /** Completes and checks options; every fault is reported at once. */
 export function resolveExecOptions(options: ExecOptions, timeoutMs: number | undefined): ResolvedExecOptions {
-  const faults: Fault[] = [];
-  for (const [path, value] of Object.entries(options)) {
-    const rule = Object.hasOwn(rules, path) ? rules[path as keyof ExecOptions] : undefined;
-    if (rule === undefined) faults.push(describeUnknown(path, value));
-    else if (value !== undefined && !rule[0](value)) faults.push({ path, value, expected: rule[1] });
-  }
+  checkOptions('exec options', options, rules);
   if (options.input !== undefined && options.stdin === 'pipe') {
-    faults.push({ path: 'stdin', value: 'pipe', expected: 'ignore, as input is given' });
+    throw createInputError('exec options', [{ path: 'stdin', value: 'pipe', expected: 'ignore, as input is given' }]);
   }
-  if (faults.length > 0) throw createInputError('exec options', faults);
   // A key that is there without a value is as good as absent.
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   return { ...defaults, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...given };
-}
-
-function describeUnknown(path: string, value: unknown): Fault {
-  const known = Object.keys(rules);
-  const suggestion = suggestKey(path, known);
-  return { path, value, expected: `one of ${known.join(', ')}`, ...(suggestion === undefined ? {} : { suggestion }) };
 }
 
 export interface ExecResult {

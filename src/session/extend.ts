@@ -1,14 +1,19 @@
-import { createInputError, DriverError } from '../core/error.js';
+import { DriverError } from '../core/error.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { checkOptions } from '../policy/rule.js';
+import { whole } from '../policy/schema.js';
 import type { Channel } from '../rpc/channel.js';
 import { findById } from './find.js';
 import { LABEL } from './record.js';
 
+/** A hundred years: beyond what a Date holds there is no time to write down. */
+const TTL_MS = 100 * 365 * 86_400_000;
+
+export const timeToLive = whole(1, TTL_MS, 'of ms');
+
 /** Sets the end of a session's life to `ttlMs` from now and resolves with it. */
 export async function extendSession(channel: Channel, id: string, ttlMs: number): Promise<Date> {
-  if (!Number.isSafeInteger(ttlMs) || ttlMs < 1) {
-    throw createInputError('ttl', [{ path: 'ttlMs', value: ttlMs, expected: 'a whole number of ms, at least 1' }]);
-  }
+  checkOptions('ttl', { ttlMs }, { ttlMs: timeToLive }, ['ttlMs']);
   const found = await findById(channel, id);
   if (found === undefined) throw new DriverError('not-found', `no session ${id}`, { operation: 'extend' });
   const expiresAt = new Date(Date.now() + ttlMs);

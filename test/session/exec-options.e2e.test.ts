@@ -58,7 +58,7 @@ describe('options', () => {
   test('every fault is named at once, and nothing is started', async () => {
     const options = { enviroment: {}, timeoutMs: 0, tty: { cols: 0, rows: 1 }, killSignal: 'KILL' };
     await expect(session.exec('true', [], options as unknown as ExecOptions)).rejects.toMatchObject({
-      faults: ['enviroment', 'timeoutMs', 'tty', 'killSignal'].map((path) => expect.objectContaining({ path })),
+      faults: ['enviroment', 'timeoutMs', 'tty.cols', 'killSignal'].map((path) => expect.objectContaining({ path })),
     });
     expect(await session.executions.list()).toHaveLength(1);
   });
