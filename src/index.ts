@@ -27,6 +27,7 @@ export type {
 export type { CreateOptions, SessionOptions } from './provider/create-options.js';
 export type { HealthResult } from './provider/health.js';
 export type { Images } from './provider/images.js';
+export { ContainerdKataAdapter, type SandboxOptions } from './provider/kata-adapter.js';
 export type { ProviderOptions } from './provider/options.js';
 export { type Capabilities, ContainerdProvider, type ListFilter } from './provider/provider.js';
 export type { AttachOptions } from './session/attach.js';

@@ -12,11 +12,13 @@ import { connectSession } from '../session/connect.js';
 import { nameStateDirectory, type SessionContext } from '../session/context.js';
 import { createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
+import type { ExecOptions, ExecResult } from '../session/exec-options.js';
 import { findById, listRecords } from '../session/find.js';
 import { readHostFacts } from '../session/host.js';
 import { readInfo, type SessionInfo } from '../session/info.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
+import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
 import { type CreateOptions, parseCreateOptions } from './create-options.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
@@ -106,6 +108,26 @@ export class ContainerdProvider implements AsyncDisposable {
     }
   }
 
+  /** Creates a session for a caller that keeps its id alone; it is a session like any other. */
+  async startSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<string> {
+    return (await this.createSession(policy)).sessionId;
+  }
+
+  /** Runs a command to its end in the session of that id or name, whoever created it; see `Session.exec`. */
+  async exec(sessionId: string, command: readonly string[], options?: ExecOptions): Promise<ExecResult> {
+    return execById(this.#source, sessionId, command, options);
+  }
+
+  /** SIGTERM, a grace of ten seconds, SIGKILL; the session can be started again. */
+  async stopSession(sessionId: string): Promise<void> {
+    await stopById(this.#source, sessionId);
+  }
+
+  /** Removes every trace of the session; one that is gone already is none to complain of. */
+  async destroySession(sessionId: string): Promise<void> {
+    await destroyById(this.#source, sessionId);
+  }
+
   /** Takes up a session that any process created, by id or by name. */
   async connect(sessionIdOrName: string): Promise<Session> {
     const { context } = await this.#connect();
@@ -167,6 +189,10 @@ export class ContainerdProvider implements AsyncDisposable {
     // Stays while sessions of other processes have their directories in it.
     if (connection !== undefined) await rmdir(connection.context.directory).catch(ignoreInUse);
     this.#channel.close();
+  }
+
+  get #source(): SessionSource {
+    return { own: this.#sessions, connect: (idOrName) => this.connect(idOrName) };
   }
 
   /** An image's documents never change under one digest, so that they are read once. */
