@@ -8,6 +8,7 @@ export {
 } from './core/error.js';
 export type { ArchiveSource } from './image/archive.js';
 export type { HistoryEntry, ImageConfig, Platform, TypedBlob } from './image/document.js';
+export type { ExportOptions } from './image/export.js';
 export type { Image, ImageOrigin, RemoveImageOptions, StoredImage } from './image/image.js';
 export type { ImportOptions } from './image/import.js';
 export type { ImageDetails, LayerDetails, PlatformDetails } from './image/inspect.js';

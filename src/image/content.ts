@@ -103,11 +103,7 @@ export async function readBlob(
 ): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const { data } of channel.serverStream(
-    ContentService.read,
-    { digest, offset: 0n, size: 0n },
-    { signal },
-  )) {
+  for await (const data of streamBlob(channel, digest, { signal })) {
     size += data.length;
     if (size > limit) {
       throw new DriverError('resource-exhausted', `${digest} has more than the ${limit} bytes of a document`, {
@@ -117,6 +113,31 @@ export async function readBlob(
     chunks.push(data);
   }
   return Buffer.concat(chunks, size);
+}
+
+/** The bytes of a blob as they come, with flat memory. Throws `not-found`. */
+export async function* streamBlob(
+  channel: Channel,
+  digest: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const answers = channel.serverStream(ContentService.read, { digest, offset: 0n, size: 0n }, { signal });
+  for await (const { data } of answers) yield data;
+}
+
+/** Bytes of a blob; undefined when it is not there. */
+export async function findBlob(
+  channel: Channel,
+  digest: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<number | undefined> {
+  try {
+    const { info } = await channel.unary(ContentService.info, { digest }, { signal });
+    return Number(info?.size ?? 0n);
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return undefined;
+    throw error;
+  }
 }
 
 /** One Write call: a request, then its answer, in turn; the answers are the daemon's backpressure. */

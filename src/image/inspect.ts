@@ -1,6 +1,6 @@
 import { hasCode } from '../core/error.js';
-import { ContentService } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
+import { findBlob } from './content.js';
 import type { HistoryEntry, ImageConfig, Platform, TypedBlob } from './document.js';
 import { computeChainIds, findImage, type StoredImage } from './image.js';
 import { type ImageTree, loadManifest, walkDocuments } from './manifest.js';
@@ -62,28 +62,18 @@ export async function inspectImage(
 
 async function readPlatform(tree: ImageTree, manifest: TypedBlob, snapshotter: string) {
   const { platform, config, history, diffIds, layers, configDescriptor } = await loadManifest(tree, manifest);
-  const present = await Promise.all(layers.map(({ digest }) => hasBlob(tree.channel, digest)));
+  const present = await Promise.all(layers.map(({ digest }) => findBlob(tree.channel, digest)));
   const chain = computeChainIds(diffIds);
   const sizes = await Promise.all(chain.map((key) => readSnapshotUsage(tree.channel, snapshotter, key)));
   return {
     platform,
-    isComplete: present.every(Boolean),
+    isComplete: !present.includes(undefined),
     config,
     history,
     layers: layers.map(({ mediaType, digest, size }, i) => ({ mediaType, digest, size, diffId: diffIds[i] ?? '' })),
     contentBytes: sum([manifest, configDescriptor, ...layers].map(({ size }) => size)),
     ...(sizes.includes(undefined) ? {} : { unpackedBytes: sum(sizes.map((size) => size ?? 0)) }),
   };
-}
-
-async function hasBlob(channel: Channel, digest: string): Promise<boolean> {
-  try {
-    await channel.unary(ContentService.info, { digest });
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'not-found')) return false;
-    throw error;
-  }
 }
 
 function sum(sizes: readonly number[]): number {

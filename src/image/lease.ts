@@ -27,23 +27,9 @@ export async function withOwnLease<T>(
   work: (leased: Leased) => Promise<T>,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<T> {
-  const expire = new Date(Date.now() + LEASE_MS).toISOString();
-  // The reaper takes a lease whose owner has ended; the expiry is for a host that has none.
-  const labels = { [OWNER_LABEL]: describeOwner(), 'containerd.io/gc.expire': expire };
-  const id = `cadre-image-${randomBytes(10).toString('hex')}`;
   const undo = new Cleanup();
   try {
-    await undo.acquire(
-      'lease',
-      () => channel.unary(LeasesService.create, { id, labels }, { signal }),
-      () => releaseLease(channel, id),
-    );
-    const result = await work({
-      channel: channel.withLease(id),
-      async hold(resource) {
-        await channel.unary(LeasesService.addResource, { id, resource }, { signal, idempotent: true });
-      },
-    });
+    const result = await work(await acquireLease(channel, undo, { signal }));
     const failure = await undo.run();
     if (failure !== undefined) throw failure.error;
     return result;
@@ -51,6 +37,29 @@ export async function withOwnLease<T>(
     const failure = await undo.run();
     throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
   }
+}
+
+/** A lease that `undo` gives back, with a garbage collection, for work that is no one call. */
+export async function acquireLease(
+  channel: Channel,
+  undo: Cleanup,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<Leased> {
+  const expire = new Date(Date.now() + LEASE_MS).toISOString();
+  // The reaper takes a lease whose owner has ended; the expiry is for a host that has none.
+  const labels = { [OWNER_LABEL]: describeOwner(), 'containerd.io/gc.expire': expire };
+  const id = `cadre-image-${randomBytes(10).toString('hex')}`;
+  await undo.acquire(
+    'lease',
+    () => channel.unary(LeasesService.create, { id, labels }, { signal }),
+    () => releaseLease(channel, id),
+  );
+  return {
+    channel: channel.withLease(id),
+    async hold(resource) {
+      await channel.unary(LeasesService.addResource, { id, resource }, { signal, idempotent: true });
+    },
+  };
 }
 
 async function releaseLease(channel: Channel, id: string): Promise<void> {

@@ -5,6 +5,7 @@ import {
   type ConfigFile,
   type Descriptor,
   type Index,
+  type Manifest,
   type Platform,
   parseConfigFile,
   parseIndex,
@@ -72,14 +73,14 @@ export async function chooseManifest(tree: ImageTree, platform: Platform): Promi
  * has a name. What is not there, such as other platforms' content, is passed over.
  */
 export async function labelReferences(tree: ImageTree): Promise<void> {
-  const { channel, subject, sizes, signal } = tree;
+  const { channel, sizes, signal } = tree;
   for await (const { descriptor, index } of walkDocuments(tree)) {
     const { digest } = descriptor;
     const labels: Labels = {};
     if (index !== undefined) {
       for (const [i, child] of index.manifests.entries()) labels[`containerd.io/gc.ref.content.m.${i}`] = child.digest;
     } else if (sizes?.has(digest) !== false) {
-      const manifest = parseManifest(await readDocument(tree, descriptor), `manifest ${digest} of ${subject}`);
+      const manifest = await readManifest(tree, descriptor);
       labels['containerd.io/gc.ref.content.config'] = manifest.config.digest;
       for (const [i, layer] of manifest.layers.entries()) labels[`containerd.io/gc.ref.content.l.${i}`] = layer.digest;
     }
@@ -106,7 +107,7 @@ export async function* walkDocuments(tree: ImageTree): AsyncGenerator<{ descript
 /** Reads a manifest and its config, and checks that containers can be made of it. */
 export async function loadManifest(tree: ImageTree, descriptor: Descriptor): Promise<ChosenManifest> {
   const { subject } = tree;
-  const manifest = parseManifest(await readDocument(tree, descriptor), `manifest ${descriptor.digest} of ${subject}`);
+  const manifest = await readManifest(tree, descriptor);
   checkConfig(manifest.config.mediaType, subject);
   for (const [i, layer] of manifest.layers.entries()) {
     const what = `layer ${i + 1} (${layer.digest})`;
@@ -122,6 +123,11 @@ export async function loadManifest(tree: ImageTree, descriptor: Descriptor): Pro
     throw new DriverError('invalid-argument', message, { operation });
   }
   return { ...file, descriptor, configDescriptor: manifest.config, layers: manifest.layers };
+}
+
+/** What a manifest refers to, whatever that is. */
+export async function readManifest(tree: ImageTree, descriptor: TypedBlob): Promise<Manifest> {
+  return parseManifest(await readDocument(tree, descriptor), `manifest ${descriptor.digest} of ${tree.subject}`);
 }
 
 async function readDocument(tree: ImageTree, descriptor: TypedBlob): Promise<unknown> {

@@ -22,6 +22,10 @@ export function isIndex(mediaType: string): boolean {
   return indexes.has(mediaType);
 }
 
+export function isConfig(mediaType: string): boolean {
+  return configs.has(mediaType);
+}
+
 /** Throws `invalid-argument` for what is neither a manifest nor an index, with the reason where it is a known one. */
 export function checkTarget(mediaType: string, subject: string): void {
   if (isManifest(mediaType) || isIndex(mediaType)) return;
@@ -31,7 +35,7 @@ export function checkTarget(mediaType: string, subject: string): void {
 
 /** Throws `invalid-argument` for the config of something else than a container image. */
 export function checkConfig(mediaType: string, subject: string): void {
-  if (!configs.has(mediaType)) {
+  if (!isConfig(mediaType)) {
     throw refuse(`${subject} has a config of type "${mediaType}": it is not the image of a container`);
   }
 }

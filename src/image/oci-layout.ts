@@ -12,8 +12,9 @@ export interface FoundImage {
   target: TypedBlob;
 }
 
-const CONTAINERD_NAME = 'io.containerd.image.name';
-const OCI_NAME = 'org.opencontainers.image.ref.name';
+/** Annotations that name an image: containerd's holds the whole name, the specification's what the builder liked. */
+export const CONTAINERD_NAME = 'io.containerd.image.name';
+export const OCI_NAME = 'org.opencontainers.image.ref.name';
 
 /** The images of an OCI layout. Manifests with the same name, or all without one, are one image's platforms. */
 export async function findOciImages(

@@ -1,5 +1,7 @@
+import { Readable } from 'node:stream';
 import { hasCode } from '../core/error.js';
 import type { ArchiveSource } from '../image/archive.js';
+import { type ExportOptions, exportImages } from '../image/export.js';
 import { findImage, type Image, listImages, recordImage, type StoredImage } from '../image/image.js';
 import { type ImportOptions, importArchive } from '../image/import.js';
 import { type ImageDetails, inspectImage } from '../image/inspect.js';
@@ -65,5 +67,22 @@ export class Images {
   async import(archive: ArchiveSource, options: ImportOptions = {}): Promise<Image[]> {
     const { channel, snapshotter } = await this.#open();
     return importArchive(channel, archive, { snapshotter, ...options });
+  }
+
+  /**
+   * Images as the bytes of one tar, an OCI layout and a docker-archive at once: `docker load`, `ctr images import`,
+   * skopeo and `import` read it. Blobs keep their digests. The stream fails with `not-found` and `data-loss` before its
+   * first byte; what is not read to the end is to be destroyed.
+   */
+  export(references: string | readonly string[], options: ExportOptions = {}): Readable {
+    const open = this.#open;
+    const list = typeof references === 'string' ? [references] : references;
+    return Readable.from(
+      (async function* () {
+        const { channel } = await open();
+        yield* exportImages(channel, list, options);
+      })(),
+      { objectMode: false },
+    );
   }
 }
