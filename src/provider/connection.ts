@@ -1,0 +1,75 @@
+import { rmdir } from 'node:fs/promises';
+import { describeOwner } from '../core/owner.js';
+import { Channel } from '../rpc/channel.js';
+import { probeServer } from '../rpc/probe.js';
+import { nameStateDirectory, type SessionContext } from '../session/context.js';
+import { reapLeftovers } from '../session/reap.js';
+import type { Session } from '../session/session.js';
+import { assertHost, type ResolvedOptions } from './options.js';
+
+const REAP_INTERVAL_MS = 60_000;
+
+/** A daemon that has answered. */
+export interface Connected {
+  context: SessionContext;
+  /** Of the daemon. */
+  uuid: string;
+}
+
+/** The one connection of a provider, with the reaper that runs for as long as it is open. */
+export class Connection {
+  readonly channel: Channel;
+  /** Those that were created here and are not destroyed. */
+  readonly sessions = new Set<Session>();
+  readonly #options: ResolvedOptions;
+  #connected: Promise<Connected> | undefined;
+  #reaper: NodeJS.Timeout | undefined;
+
+  constructor(options: ResolvedOptions) {
+    this.#options = options;
+    this.channel = new Channel(options);
+  }
+
+  /** Asks once who answers, and starts the reaper. A failure is forgotten, so that the next call asks again. */
+  connect(options = { reap: true }): Promise<Connected> {
+    this.#connected ??= this.#open(options).catch((error: unknown) => {
+      this.#connected = undefined;
+      throw error;
+    });
+    return this.#connected;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#reaper);
+    const connected = await this.#connected?.catch(() => undefined);
+    clearInterval(this.#reaper);
+    // Stays while sessions of other processes have their directories in it.
+    if (connected !== undefined) await rmdir(connected.context.directory).catch(ignoreInUse);
+    this.channel.close();
+  }
+
+  async #open(options: { reap: boolean }): Promise<Connected> {
+    assertHost();
+    const { snapshotter, stateRoot } = this.#options;
+    const { uuid } = await probeServer(this.channel);
+    const context: SessionContext = {
+      channel: this.channel,
+      snapshotter,
+      directory: nameStateDirectory(stateRoot, this.channel),
+      owner: describeOwner(),
+      sessions: this.sessions,
+      unfinished: new Map(),
+    };
+    const reap = () => {
+      // What resists is tried again in a minute, and told to whoever calls `reap`.
+      reapLeftovers(context).catch(() => undefined);
+    };
+    if (options.reap) reap();
+    this.#reaper = setInterval(reap, REAP_INTERVAL_MS).unref();
+    return { context, uuid };
+  }
+}
+
+function ignoreInUse(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOTEMPTY' && error.code !== 'ENOENT') throw error;
+}

@@ -1,0 +1,22 @@
+import type { Channel } from '../rpc/channel.js';
+import { findById, listRecords } from './find.js';
+import { readInfo, type SessionInfo } from './info.js';
+
+/** Which sessions `list` yields: those that match everything given. */
+export interface ListFilter {
+  metadata?: Record<string, string>;
+  state?: SessionInfo['state'][];
+}
+
+export async function* listSessions(
+  channel: Channel,
+  { metadata = {}, state }: ListFilter,
+): AsyncGenerator<SessionInfo, void, undefined> {
+  for (const { record } of await listRecords(channel)) {
+    if (Object.entries(metadata).some(([key, value]) => record.metadata[key] !== value)) continue;
+    const info = await readInfo(channel, record);
+    // One that was removed meanwhile looks like one that has stopped.
+    if (info.state === 'stopped' && (await findById(channel, record.id)) === undefined) continue;
+    if (state === undefined || state.includes(info.state)) yield info;
+  }
+}
