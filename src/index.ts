@@ -44,4 +44,5 @@ export type { ReapReport } from './session/reap.js';
 export type { Session } from './session/session.js';
 export type { SessionStats, WatchStatsOptions } from './session/stats.js';
 export type { StopOptions, TaskState } from './session/task.js';
+export type { Attestation, Check } from './session/verify/check.js';
 export type { OutputChunk } from './stdio/merge.js';

@@ -107,7 +107,7 @@ export function listPids(directory: string): number[] {
   return [...own, ...below.flatMap((entry) => listPids(join(directory, entry.name)))];
 }
 
-function findDirectory(entries: readonly string[], controller: string): string | undefined {
+export function findDirectory(entries: readonly string[], controller: string): string | undefined {
   for (const entry of entries) {
     const [, controllers = '', ...path] = entry.split(':');
     if (!controllers.split(',').includes(controller)) continue;

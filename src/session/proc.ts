@@ -40,3 +40,13 @@ export function readOptional(path: string): string | undefined {
     throw error;
   }
 }
+
+/** An attribute of a security module, such as `attr/apparmor/current`; undefined where the host has no such module. */
+export function readAttribute(path: string): string | undefined {
+  try {
+    return readOptional(path)?.trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EINVAL') return undefined;
+    throw error;
+  }
+}

@@ -35,6 +35,8 @@ import {
 } from './task.js';
 import { TaskExecutor } from './task-executor.js';
 import { readUserFiles } from './user-files.js';
+import type { Attestation } from './verify/check.js';
+import { verifySession } from './verify/verify.js';
 
 export interface SessionParts {
   context: SessionContext;
@@ -148,6 +150,15 @@ export class Session implements AsyncDisposable {
   async attach(options: AttachOptions): Promise<{ exitCode: number }> {
     checkMainOptions('attach', options);
     return this.#whileAlive(() => attachSession(this.#context.channel, this.#record, this.#directory, options));
+  }
+
+  /**
+   * Reads back from the kernel what the session's spec says: privileges, limits, mounts, namespaces, control groups. What
+   * cannot be seen from the host, such as a guest's inside, is never `ok`. Fails with `failed-precondition` when it does
+   * not run.
+   */
+  async verify(): Promise<Attestation> {
+    return this.#whileAlive(() => verifySession(this.#context.channel, this.sessionId));
   }
 
   /** Stops every process of the session where it is, until `resume`. */

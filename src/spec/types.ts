@@ -31,6 +31,7 @@ export interface OciProcess {
   rlimits: OciRlimit[];
   noNewPrivileges: boolean;
   oomScoreAdj: number;
+  apparmorProfile?: string;
 }
 
 export interface OciMount {
@@ -61,8 +62,16 @@ export interface OciSeccomp {
   syscalls: OciSeccompRule[];
 }
 
+export interface OciIdMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
+}
+
 interface OciLinux {
   cgroupsPath: string;
+  uidMappings?: OciIdMapping[];
+  gidMappings?: OciIdMapping[];
   namespaces: { type: string; path?: string }[];
   resources: OciResources;
   seccomp?: OciSeccomp;

@@ -1,0 +1,127 @@
+import { lstatSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
+import type { OciMount, OciSpec } from '../../spec/types.js';
+import { type Check, check, judge } from './check.js';
+import { findTop, isWithin, locate, type MountEntry, readMountTable } from './mount-table.js';
+import { readPageSize } from './page-size.js';
+
+const restrictions = ['ro', 'nosuid', 'nodev', 'noexec'];
+const units: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+
+/** The file systems that a process sees: those of the spec as it says, its hidden and read-only places, and no other. */
+export function checkMounts(spec: OciSpec, pid: number): Check[] {
+  const source = `/proc/${pid}/mountinfo`;
+  const table = readMountTable(pid);
+  const own = readMountTable('self');
+  const root = findTop(table, '/');
+  const { maskedPaths, readonlyPaths } = spec.linux;
+  const isRemade = (path: string) => readonlyPaths.includes(path);
+  const last = new Map(spec.mounts.map((mount) => [mount.destination, mount]));
+  return [
+    check('root.readonly', spec.root.readonly, root?.options.includes('ro'), source),
+    ...[...last.values()].map((mount) => {
+      const entry = findTop(table, mount.destination);
+      const expected = expectMount(mount, own, isRemade(mount.destination));
+      const observed = entry && describeMount(mount, entry);
+      return judge(`mounts.${mount.destination}`, expected, observed, source, isAsAsked(expected, observed));
+    }),
+    ...[...last.values()].flatMap((mount) => checkBelow(mount, table, source)),
+    ...maskedPaths.map((path) => {
+      const observed = observeMasked(table, pid, path);
+      return judge(`linux.maskedPaths.${path}`, 'hidden', observed, source, observed !== 'visible');
+    }),
+    ...readonlyPaths.map((path) => {
+      const entry = findTop(table, path);
+      const observed = entry?.options.includes('ro') ? 'read-only' : exists(pid, path) ? 'writable' : 'absent';
+      return judge(`linux.readonlyPaths.${path}`, 'read-only', observed, source, observed !== 'writable');
+    }),
+    check('mounts', [], listOthers(spec, table), source),
+  ];
+}
+
+interface SeenMount {
+  type?: string;
+  /** Of a bind mount: device and path of what is mounted. */
+  source?: string | undefined;
+  /** Of a tmpfs, in bytes. */
+  size?: number | undefined;
+  restrictions: string[];
+}
+
+function expectMount(mount: OciMount, own: readonly MountEntry[], isRemade: boolean): SeenMount {
+  const { options, type } = mount;
+  const asked = restrictions.filter((word) => options.includes(word) || (word === 'ro' && isRemade));
+  if (isBind(mount)) {
+    const restricted = options.includes('rro') && !asked.includes('ro') ? ['ro', ...asked] : asked;
+    return { source: locate(own, mount.source), restrictions: restricted };
+  }
+  const size = options.find((option) => option.startsWith('size='));
+  return { type, ...(size === undefined ? {} : { size: readSize(size) }), restrictions: asked };
+}
+
+function describeMount(mount: OciMount, { options, type, device, root, superOptions }: MountEntry): SeenMount {
+  const seen = restrictions.filter((word) => options.includes(word));
+  // A file that was replaced on the host since is still the one that was mounted.
+  if (isBind(mount)) return { source: `${device} ${root.replace(/\/\/deleted$/, '')}`, restrictions: seen };
+  const size = superOptions.find((option) => option.startsWith('size='));
+  const isSized = mount.options.some((option) => option.startsWith('size='));
+  // The hierarchies of cgroup v1 are gathered in a tmpfs.
+  const isGroups = mount.type === 'cgroup' && ['tmpfs', 'cgroup2'].includes(type);
+  return {
+    type: isGroups ? 'cgroup' : type,
+    ...(isSized ? { size: size && readSize(size) } : {}),
+    restrictions: seen,
+  } as SeenMount;
+}
+
+/** A bind mount keeps the restrictions of the place that it is made from, beside its own. */
+function isAsAsked(expected: SeenMount, observed: SeenMount | undefined): boolean {
+  if (observed === undefined) return false;
+  const asked = (word: string) =>
+    expected.source === undefined || word === 'ro' || expected.restrictions.includes(word);
+  return isDeepStrictEqual(expected, { ...observed, restrictions: observed.restrictions.filter(asked) });
+}
+
+function isBind({ type, options }: OciMount): boolean {
+  return type === 'bind' || options.includes('bind') || options.includes('rbind');
+}
+
+/** In bytes; the kernel counts a tmpfs in whole pages. */
+function readSize(option: string): number | undefined {
+  const [, digits, unit = ''] = /^size=(\d+)([kmg]?)$/i.exec(option) ?? [];
+  if (digits === undefined) return undefined;
+  const page = readPageSize();
+  return Math.ceil((Number(digits) * (units[unit.toLowerCase()] ?? 1)) / page) * page;
+}
+
+/** Mounts that came along with a recursive bind, where they had to become read-only too. */
+function checkBelow({ destination, options }: OciMount, table: readonly MountEntry[], source: string): Check[] {
+  if (!options.includes('rro')) return [];
+  const below = table.filter(({ point }) => point !== destination && isWithin(point, destination));
+  const writable = below.filter((entry) => !entry.options.includes('ro')).map(({ point }) => point);
+  return [check(`mounts.${destination}.rro`, [], writable, source)];
+}
+
+/** What the host does not have cannot be hidden, and need not be. */
+function observeMasked(table: readonly MountEntry[], pid: number, path: string): string {
+  const entry = findTop(table, path);
+  if (entry === undefined) return exists(pid, path) ? 'visible' : 'absent';
+  const isEmptyDirectory = entry.type === 'tmpfs' && entry.options.includes('ro') && entry.root === '/';
+  const isNull = entry.root === '/null' && entry.device === findTop(table, '/dev')?.device;
+  return isEmptyDirectory || isNull ? 'hidden' : 'visible';
+}
+
+function exists(pid: number, path: string): boolean {
+  // These places are below file systems of the kernel's own, so that no link of the session's is followed.
+  return lstatSync(`/proc/${pid}/root${path}`, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** Mounts that neither the spec asks for nor the runtime makes by itself. */
+function listOthers({ mounts, linux, process }: OciSpec, table: readonly MountEntry[]): string[] {
+  const known = new Set(['/', ...mounts.map(({ destination }) => destination)]);
+  for (const path of [...linux.maskedPaths, ...linux.readonlyPaths]) known.add(path);
+  if (process.terminal) known.add('/dev/console');
+  const wide = mounts.filter((mount) => mount.options.includes('rbind') || mount.type === 'cgroup');
+  const isBelow = (point: string) => wide.some(({ destination }) => isWithin(point, destination));
+  return table.map(({ point }) => point).filter((point) => !known.has(point) && !isBelow(point));
+}
