@@ -143,7 +143,7 @@ export const tamperings: Tampering[] = [
   {
     what: 'one interface more',
     fields: ['linux.namespaces.network.interfaces'],
-    act: (pid) => enter(pid, ['--net'], 'busybox', 'ip', 'link', 'add', 'veth0', 'type', 'veth'),
+    act: (pid) => enter(pid, ['--net'], 'busybox', 'ip', 'link', 'add', 'more', 'type', 'veth'),
   },
   {
     what: 'another hostname',
