@@ -1,5 +1,5 @@
 import { capabilityNames, ulimitNames } from './names.js';
-import { TIMER_MS } from './rule.js';
+import { hide, TIMER_MS } from './rule.js';
 import {
   absolutePath,
   atLeast,
@@ -89,7 +89,7 @@ const canonical: Record<keyof IsolationPolicy, Field> = {
   mounts: list(shape(mount, ['path', 'readOnly'])),
   networkMode: oneOf('none', 'allowlist', 'full'),
   envAllowlist: list(text()),
-  secrets: list(shape({ name: text(), value: text(SECRET_LENGTH), as: oneOf('file', 'env') }, ['name', 'value'])),
+  secrets: hide(list(shape({ name: text(), value: text(SECRET_LENGTH), as: oneOf('file', 'env') }, ['name', 'value']))),
   resources: shape(resources),
   network: shape(network),
   readOnlyRootfs: boolean,

@@ -25,13 +25,39 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** `isHidden` keeps a value that may hold secrets out of the fault. */
-export function accept(isRight: (value: unknown) => boolean, expected: string, { isHidden = false } = {}): Rule {
+export function accept(isRight: (value: unknown) => boolean, expected: string): Rule {
   return {
     check(value, path, { wrong }) {
-      if (!isRight(value)) wrong.push({ path, value: isHidden ? '[hidden]' : value, expected });
+      if (!isRight(value)) wrong.push({ path, value: isOpaque(value) ? HIDDEN : value, expected });
     },
   };
+}
+
+const HIDDEN = '[hidden]';
+
+/** What stands in the wrong place may hold secrets anywhere within it. */
+function isOpaque(value: unknown): boolean {
+  return typeof value === 'function' || (typeof value === 'object' && value !== null && Object.keys(value).length > 0);
+}
+
+/** The same rule, with no value in its faults. */
+export function hide<R extends Rule>(rule: R): R {
+  const check: Rule['check'] = (value, path, findings) => {
+    const own: Findings = { unknown: [], wrong: [] };
+    rule.check(value, path, own);
+    const conceal = (fault: Fault) => ({ ...fault, value: fault.value === undefined ? undefined : HIDDEN });
+    findings.unknown.push(...own.unknown.map(conceal));
+    findings.wrong.push(...own.wrong.map(conceal));
+  };
+  return { ...rule, check };
+}
+
+/** A text where an object is expected may be one in JSON, secrets and all. */
+const record = accept(isRecord, 'a plain object');
+
+function checkRecord(value: unknown, path: string, findings: Findings): value is Record<string, unknown> {
+  (typeof value === 'string' ? hide(record) : record).check(value, path, findings);
+  return isRecord(value);
 }
 
 export const aFunction = accept((value) => typeof value === 'function', 'a function');
@@ -39,13 +65,13 @@ export const aFunction = accept((value) => typeof value === 'function', 'a funct
 export const abortSignal = accept((value) => value instanceof AbortSignal, 'an AbortSignal');
 
 /** Values are checked where the environment is built, as they are bounded by the whole of it. */
-export const environment = accept(isRecord, 'an object of texts', { isHidden: true });
+export const environment = hide(accept(isRecord, 'an object of texts'));
 
 /** An object whose keys match and whose values are all held to one rule. */
 export function dictionary(key: RegExp, expectedKey: string, item: Rule): Rule {
   return {
     check(value, path, findings) {
-      if (!isRecord(value)) return void findings.wrong.push({ path, value, expected: 'a plain object' });
+      if (!checkRecord(value, path, findings)) return;
       for (const [name, entry] of Object.entries(value)) {
         const at = joinPath(path, name);
         if (key.test(name)) item.check(entry, at, findings);
@@ -60,7 +86,7 @@ export function object(keys: Rules, required: readonly string[] = []): Rule {
   const known = Object.keys(keys);
   return {
     check(value, path, findings) {
-      if (!isRecord(value)) return void findings.wrong.push({ path, value, expected: 'a plain object' });
+      if (!checkRecord(value, path, findings)) return;
       for (const [key, entry] of Object.entries(value)) {
         const rule = Object.hasOwn(keys, key) ? keys[key] : undefined;
         if (rule !== undefined) {
@@ -68,7 +94,9 @@ export function object(keys: Rules, required: readonly string[] = []): Rule {
           continue;
         }
         const suggestion = suggestKey(key, known);
-        const fault = { path: joinPath(path, key), value: entry, expected: `one of the fields ${known.join(', ')}` };
+        // Secrets also stand under a misspelt name, such as `secret`.
+        const shown = typeof entry === 'string' || isOpaque(entry) ? HIDDEN : entry;
+        const fault = { path: joinPath(path, key), value: shown, expected: `one of the fields ${known.join(', ')}` };
         findings.unknown.push(suggestion === undefined ? fault : { ...fault, suggestion });
       }
       for (const key of required) {
@@ -84,12 +112,12 @@ export function checkOptions(subject: string, options: unknown, rules: Rules, re
   const findings: Findings = { unknown: [], wrong: [] };
   object(rules, required).check(options, '', findings);
   const faults = [...findings.unknown, ...findings.wrong];
-  if (faults.length > 0) throw createInputError(subject, faults.map(namePath));
-}
-
-/** What is given instead of an object has no path of its own. */
-function namePath(fault: Fault): Fault {
-  return fault.path === '' ? { ...fault, path: 'options' } : fault;
+  // What is given instead of an object has no path of its own.
+  if (faults.length > 0)
+    throw createInputError(
+      subject,
+      faults.map((fault) => ({ ...fault, path: fault.path || 'options' })),
+    );
 }
 
 /** `a.b`, or `a["x y"]` where a key would break the line or the path. */

@@ -93,12 +93,16 @@ export function shapeOr(expected: string, shaped: Field, otherwise: Field): Fiel
   };
 }
 
+const array = accept(Array.isArray, 'a list');
+
 export function list(item: Field): Field {
   return {
     check(value, path, findings) {
-      if (!Array.isArray(value)) return void findings.wrong.push({ path, value, expected: 'a list' });
+      array.check(value, path, findings);
       // entries() meets holes, which forEach would pass over.
-      for (const [index, entry] of value.entries()) item.check(entry, `${path}[${index}]`, findings);
+      for (const [index, entry] of Array.isArray(value) ? value.entries() : []) {
+        item.check(entry, `${path}[${index}]`, findings);
+      }
     },
     schema: { type: 'array', items: item.schema },
   };

@@ -63,7 +63,6 @@ const rules: Record<keyof ExecOptions, Rule> = {
   input: accept(
     (value) => isText(value) || value instanceof Uint8Array || value instanceof Readable,
     'a text, bytes or a Readable',
-    { isHidden: true },
   ),
   stdin: oneOf('ignore', 'pipe'),
   tty: shapeOr('true, false or { cols, rows }', shape({ cols: side, rows: side }, ['cols', 'rows']), boolean),
