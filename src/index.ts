@@ -14,10 +14,12 @@ export type { ImportOptions } from './image/import.js';
 export type { ImageDetails, LayerDetails, PlatformDetails } from './image/inspect.js';
 export type { UnpackOptions } from './image/unpack.js';
 export type { RemoveUsedImageOptions } from './image/users.js';
+export type { PolicyDefaults } from './policy/defaults.js';
 export type {
   FlatPolicy,
   HealthCheck,
   IsolationPolicy,
+  Layer,
   MountSpec,
   NetworkMode,
   NetworkRules,

@@ -1,12 +1,9 @@
 import type { Fault } from '../core/error.js';
+import { readCores } from './canonical.js';
 import { MIB } from './fields.js';
 import { normaliseUlimit } from './names.js';
 import { isRecord } from './rule.js';
-
-/** Cores, which may be given as millicores: 500m. */
-export function readCores(cpu: unknown): unknown {
-  return typeof cpu === 'string' ? Number(cpu.slice(0, -1)) / 1000 : cpu;
-}
+import type { IsolationPolicy } from './types.js';
 
 /**
  * Values that are each right and cannot all be meant. It is read from anything, as these are reported together with
@@ -16,17 +13,22 @@ export function findContradictions(input: unknown): Fault[] {
   if (!isRecord(input)) return [];
   const { memory, cpu, networkIsolation, networkMode } = input;
   const resources = isRecord(input.resources) ? input.resources : {};
-  const { memoryMb, cpus, memorySwapMb } = resources;
+  const { memoryMb, cpus } = resources;
   const mode = networkIsolation === true ? 'none' : 'full';
-  const faults = [
+  return [
     ...findDisagreement('memory', memory, 'resources.memoryMb', memoryMb, Number(memoryMb) * MIB === memory),
     ...findDisagreement('cpu', cpu, 'resources.cpus', cpus, readCores(cpu) === readCores(cpus)),
     ...findDisagreement('networkIsolation', networkIsolation, 'networkMode', networkMode, networkMode === mode),
+    ...findUlimitFaults(resources.ulimits),
   ];
-  if (memorySwapMb !== undefined && memoryMb === undefined && memory === undefined) {
-    faults.push({ path: 'resources.memorySwapMb', value: memorySwapMb, expected: 'a limit of memory beside it' });
-  }
-  return [...faults, ...findUlimitFaults(resources.ulimits)];
+}
+
+/** Swap is counted together with memory; either may come from what the policy lies upon. */
+export function findLoneSwap(input: unknown, { resources: base = {} }: IsolationPolicy): Fault[] {
+  const { memory, resources } = isRecord(input) ? input : {};
+  const { memoryMb = memory, memorySwapMb } = { ...base, ...(isRecord(resources) ? resources : {}) };
+  if (memorySwapMb === undefined || memoryMb !== undefined) return [];
+  return [{ path: 'resources.memorySwapMb', value: memorySwapMb, expected: 'a limit of memory beside it' }];
 }
 
 /** Both forms may meet in one policy, as long as they say the same. */

@@ -15,7 +15,7 @@ import {
   text,
   whole,
 } from './schema.js';
-import type { FlatPolicy, HealthCheck, IsolationPolicy, ResourceLimits } from './types.js';
+import type { FlatPolicy, HealthCheck, IsolationPolicy, Layer, ResourceLimits } from './types.js';
 
 export const MIB = 1024 * 1024;
 /** runc refuses less than it needs itself to start a container. */
@@ -85,7 +85,7 @@ const network = {
   bandwidthKbps: whole(1),
 };
 
-const canonical: Record<keyof IsolationPolicy, Field> = {
+const canonical: Record<keyof Layer, Field> = {
   mounts: list(shape(mount, ['path', 'readOnly'])),
   networkMode: oneOf('none', 'allowlist', 'full'),
   envAllowlist: list(text()),
@@ -115,4 +115,7 @@ const flat: Record<Exclude<keyof FlatPolicy, keyof IsolationPolicy>, Field> = {
   networkIsolation: boolean,
 };
 
-export const policyKeys = { ...canonical, ...flat };
+/** Of a policy that names no profile. */
+export const layerKeys = { ...canonical, ...flat };
+
+export const policyKeys = { profile: text(61), ...layerKeys };

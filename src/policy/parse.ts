@@ -1,56 +1,48 @@
-import { CapabilityMismatchError, createInputError, type Fault } from '../core/error.js';
-import { findContradictions, readCores } from './contradictions.js';
+import { CapabilityMismatchError, createInputError } from '../core/error.js';
+import { readCanonical } from './canonical.js';
+import { findContradictions, findLoneSwap } from './contradictions.js';
+import { layBase, nameProfile, type PolicyBase, plainBase } from './defaults.js';
 import { MIB, policyKeys } from './fields.js';
-import { type Findings, object, type Rules } from './rule.js';
-import type { FlatPolicy, IsolationPolicy, ResolvedPolicy } from './types.js';
+import { mergePolicies } from './profiles.js';
+import { type Findings, isRecord, object, type Rules } from './rule.js';
+import type { Layer, ResolvedPolicy } from './types.js';
 
 const PIDS_LIMIT = 512;
 
-/**
- * Reads a policy in the canonical or the flat form from anything. Every fault is reported at once: unknown fields as a
- * `CapabilityMismatchError`, as nobody can honour them, with wrong values beside them; wrong values alone as
- * `invalid-argument`. Values of secrets are in no fault and no message. `beside` are keys that stand in the same object
- * and are no policy's: they are checked with it, and left to the caller.
- */
-export function parsePolicy(input: unknown, beside: Rules = {}): ResolvedPolicy {
-  const findings: Findings = { unknown: [], wrong: [] };
-  object({ ...policyKeys, ...beside }).check(input, '', findings);
-  const unknown = findings.unknown.map((fault) => hideSecrets(fault, true));
-  const wrong = [...findings.wrong, ...findContradictions(input)].map((fault) => hideSecrets(fault, false));
-  if (unknown.length > 0) throw new CapabilityMismatchError('containerd', [...unknown, ...wrong]);
-  if (wrong.length > 0) throw createInputError('policy', wrong);
-  const asked = Object.entries(input as object).filter(([key]) => Object.hasOwn(policyKeys, key));
-  // A copy: the caller may change its own while the session is made. JSON also leaves out what is undefined.
-  return resolve(JSON.parse(JSON.stringify(Object.fromEntries(asked))));
+export interface ParseOptions {
+  /** Keys that stand in the same object and are no policy's: they are checked with it, and left to the caller. */
+  beside?: Rules;
+  /** Defaults to the built-in profiles alone. */
+  base?: PolicyBase;
 }
-
-type Both = IsolationPolicy & FlatPolicy;
 
 /**
- * Secrets also hide under a misspelt name, such as `secret`, and within an object that stands in the wrong place. Only
- * a text of a field that is known, and what cannot be a secret, is shown.
+ * Reads a policy in the canonical or the flat form from anything, and lays it upon its profile and the provider's own
+ * policy. Every fault is reported at once: unknown fields as a `CapabilityMismatchError`, as nobody can honour them,
+ * with wrong values beside them; wrong values alone as `invalid-argument`. Values of secrets are in no fault and no
+ * message.
  */
-function hideSecrets(fault: Fault, isUnknown: boolean): Fault {
-  const { value, path: given } = fault;
-  const path = given === '' ? 'policy' : given;
-  const isEmpty = typeof value === 'object' && value !== null && Object.keys(value).length === 0;
-  const mayTell = (typeof value === 'object' && value !== null && !isEmpty) || typeof value === 'function';
-  const isText = typeof value === 'string' && (isUnknown || given === '');
-  return { ...fault, path, value: mayTell || isText || isSecret(path, value) ? '[hidden]' : value };
+export function parsePolicy(input: unknown, { beside = {}, base = plainBase }: ParseOptions = {}): ResolvedPolicy {
+  const { unknown, wrong }: Findings = { unknown: [], wrong: [] };
+  const keys = { ...policyKeys, profile: nameProfile(Object.keys(base.profiles)), ...beside };
+  object(keys).check(input, '', { unknown, wrong });
+  const named = isRecord(input) && typeof input.profile === 'string' ? input.profile : undefined;
+  const profile = named ?? base.profile;
+  const lower = layBase(base, profile);
+  wrong.push(...findContradictions(input), ...findLoneSwap(input, lower));
+  // What is given instead of an object has no path of its own.
+  const faults = [...unknown, ...wrong].map((fault) => ({ ...fault, path: fault.path || 'policy' }));
+  if (unknown.length > 0) throw new CapabilityMismatchError('containerd', faults);
+  if (wrong.length > 0) throw createInputError('policy', faults);
+  const { policy, aliases } = readCanonical(input as object);
+  const { profile: _, ...asked } = mergePolicies(lower, policy);
+  return { profile, ...resolve(asked), asked, aliases };
 }
 
-function isSecret(path: string, value: unknown): boolean {
-  return /^secrets\b/.test(path) && value !== undefined;
-}
-
-function resolve({ memory, cpu, networkIsolation, ...asked }: Both): ResolvedPolicy {
-  const { memoryMb, memorySwapMb, pidsLimit, ulimits, cpuShares, oomScoreAdj, timeoutMs } = asked.resources ?? {};
-  const memoryBytes = memory ?? (memoryMb === undefined ? undefined : memoryMb * MIB);
-  const cores = cpu ?? asked.resources?.cpus;
-  const cpus = cores === undefined ? undefined : Number(readCores(cores));
-  const isolated = networkIsolation === false ? 'full' : 'none';
+function resolve(asked: Layer): Omit<ResolvedPolicy, 'profile' | 'asked' | 'aliases'> {
+  const { memoryMb, memorySwapMb, cpus, pidsLimit, ulimits, cpuShares, oomScoreAdj, timeoutMs } = asked.resources ?? {};
   return {
-    networkMode: asked.networkMode ?? isolated,
+    networkMode: asked.networkMode ?? 'none',
     readOnlyRootfs: asked.readOnlyRootfs ?? false,
     noNewPrivileges: asked.noNewPrivileges ?? true,
     ...(asked.user === undefined ? {} : { user: asked.user }),
@@ -60,18 +52,12 @@ function resolve({ memory, cpu, networkIsolation, ...asked }: Both): ResolvedPol
     resources: {
       pidsLimit: pidsLimit ?? PIDS_LIMIT,
       ulimits: ulimits ?? [],
-      ...(memoryBytes === undefined ? {} : { memoryBytes }),
+      ...(memoryMb === undefined ? {} : { memoryBytes: memoryMb * MIB }),
       ...(memorySwapMb === undefined ? {} : { memorySwapBytes: memorySwapMb * MIB }),
-      ...(cpus === undefined ? {} : { cpus }),
+      ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
       ...(cpuShares === undefined ? {} : { cpuShares }),
       ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
-    },
-    asked,
-    aliases: {
-      ...(memory === undefined ? {} : { 'resources.memoryMb': 'memory' }),
-      ...(cpu === undefined ? {} : { 'resources.cpus': 'cpu' }),
-      ...(networkIsolation === undefined ? {} : { networkMode: 'networkIsolation' }),
     },
   };
 }

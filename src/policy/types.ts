@@ -75,6 +75,8 @@ export interface HealthCheck {
 
 /** What a session may do and use. Everything is honoured or refused by name. */
 export interface IsolationPolicy {
+  /** `default`, `strict`, `permissive` or one of the provider's own. Defaults to the provider's `profile`. */
+  profile?: string;
   mounts?: MountSpec[];
   /** Defaults to `none`. */
   networkMode?: NetworkMode;
@@ -111,8 +113,13 @@ export interface FlatPolicy {
   readOnlyRootfs?: boolean;
 }
 
+/** A policy that others are laid upon: a profile, or a provider's own. It names no profile itself. */
+export type Layer = Omit<IsolationPolicy, 'profile'>;
+
 /** A policy with its defaults filled in and its sizes in bytes. */
 export interface ResolvedPolicy {
+  /** Name of the profile that it lies upon. */
+  profile: string;
   networkMode: NetworkMode;
   readOnlyRootfs: boolean;
   noNewPrivileges: boolean;
@@ -130,8 +137,8 @@ export interface ResolvedPolicy {
     oomScoreAdj?: number;
     timeoutMs?: number;
   };
-  /** What was asked, in the canonical form and before defaults. */
-  asked: IsolationPolicy;
+  /** What was asked by profile, provider and policy together, in the canonical form and before defaults. */
+  asked: Layer;
   /** Canonical paths that were given under a name of the flat form. */
   aliases: Record<string, string>;
 }

@@ -1,3 +1,4 @@
+import type { PolicyBase } from '../policy/defaults.js';
 import { parsePolicy } from '../policy/parse.js';
 import { abortSignal, accept, dictionary, environment, type Rule } from '../policy/rule.js';
 import { boolean, pattern, text } from '../policy/schema.js';
@@ -63,8 +64,11 @@ const sessionKeys: Record<keyof SessionOptions, Rule> = {
 };
 
 /** Parts what a caller gave in one object. Everything that is wrong with either part is reported at once. */
-export function parseCreateOptions(given: unknown): { session: SessionOptions; policy: ResolvedPolicy } {
-  const policy = parsePolicy(given, sessionKeys);
+export function parseCreateOptions(
+  given: unknown,
+  base?: PolicyBase,
+): { session: SessionOptions; policy: ResolvedPolicy } {
+  const policy = parsePolicy(given, { beside: sessionKeys, ...(base === undefined ? {} : { base }) });
   // Built from entries: assigning would let a key `__proto__` set the prototype.
   const entries = Object.entries(given as object).filter(
     ([key, value]) => Object.hasOwn(sessionKeys, key) && value !== undefined,

@@ -1,9 +1,10 @@
 import { DriverError } from '../core/error.js';
+import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } from '../policy/defaults.js';
 import { checkOptions, isRecord, type Rule } from '../policy/rule.js';
 import { absolutePath, pattern, text } from '../policy/schema.js';
 
 /** How a provider is set up. */
-export interface ProviderOptions {
+export interface ProviderOptions extends PolicyDefaults {
   /** Reference of the image that sessions start from, such as `busybox:1.36`. */
   image: string;
   /** Socket of containerd, a path or a `unix://` URI. Defaults to CONTAINERD_ADDRESS, else /run/containerd/containerd.sock. */
@@ -18,7 +19,7 @@ export interface ProviderOptions {
   stateRoot?: string;
 }
 
-export type ResolvedOptions = Required<ProviderOptions>;
+export type ResolvedOptions = Required<Omit<ProviderOptions, keyof PolicyDefaults>> & { base: PolicyBase };
 
 /** The grammar and the length are those of containerd's identifiers. */
 const identifier = pattern(
@@ -27,7 +28,7 @@ const identifier = pattern(
   76,
 );
 
-const rules: Record<keyof ProviderOptions, Rule> = {
+const rules: Record<Exclude<keyof ProviderOptions, keyof PolicyDefaults>, Rule> = {
   image: text(),
   address: text(),
   namespace: identifier,
@@ -39,7 +40,7 @@ const rules: Record<keyof ProviderOptions, Rule> = {
 /** Completes and checks the options; every fault is reported at once. */
 export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv = process.env): ResolvedOptions {
   const given = isRecord(options) ? Object.entries(options).filter(([, value]) => value !== undefined) : [];
-  const resolved = {
+  const completed: Partial<ProviderOptions> = {
     address: env.CONTAINERD_ADDRESS ?? '/run/containerd/containerd.sock',
     namespace: env.CONTAINERD_NAMESPACE ?? 'cadre',
     runtime: 'runc',
@@ -47,9 +48,11 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     stateRoot: '/run/cadre-containerd',
     ...Object.fromEntries(given),
   };
+  const { profile: _profile, profiles, policy: _policy, ...rest } = completed;
+  const all: Record<keyof ProviderOptions, Rule> = { ...rules, ...listDefaultRules(profiles) };
   // Completed first: what the environment says is checked as well.
-  checkOptions('provider options', isRecord(options) ? resolved : options, rules, ['image']);
-  return resolved as ResolvedOptions;
+  checkOptions('provider options', isRecord(options) ? completed : options, all, ['image']);
+  return { ...(rest as Omit<ResolvedOptions, 'base'>), base: buildBase(completed) };
 }
 
 /** Says in one sentence what is missing where containerd cannot be. */

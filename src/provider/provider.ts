@@ -58,7 +58,7 @@ export class ContainerdProvider implements AsyncDisposable {
    * is created: `CapabilityMismatchError` for what cannot be done here, `invalid-argument` for what makes no sense.
    */
   async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
-    const { session: asked, policy: resolved } = parseCreateOptions(policy);
+    const { session: asked, policy: resolved } = parseCreateOptions(policy, this.#options.base);
     const host = readHostFacts();
     checkRequest(resolved, asked, asked.runtime ?? this.#options.runtime, host);
     const { context, uuid } = await this.#connection.connect();

@@ -18,6 +18,7 @@ function fail(policy: unknown): DriverError {
 describe('parsePolicy', () => {
   test('fills in the defaults', () => {
     expect(parsePolicy({})).toEqual({
+      profile: 'default',
       networkMode: 'none',
       readOnlyRootfs: false,
       noNewPrivileges: true,

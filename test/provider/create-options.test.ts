@@ -50,19 +50,38 @@ test('the environment is in no message', () => {
 });
 
 test('provider options: every fault at once, with what was meant; the environment fills in and is checked', () => {
-  const wrong = { image: '', adress: '/x', namespace: 'a/b', stateRoot: 'run' };
+  const wrong = {
+    image: '',
+    adress: '/x',
+    namespace: 'a/b',
+    stateRoot: 'run',
+    profile: 'strcit',
+    profiles: { own: { resources: { pidLimit: 1, cpus: 0 } }, strict: {}, 'a b': {}, list: { profile: 'own' } },
+    policy: { memory: 2 ** 30, resources: { memoryMb: 64 }, secrets: [{ name: 'a', value: 'topsecret', as: 'x' }] },
+  };
+  expect(() => resolveOptions(wrong as never, {})).toThrow(
+    expect.objectContaining({ message: expect.not.stringContaining('topsecret') }),
+  );
   expect(findFaults(() => resolveOptions(wrong as never, {}))).toEqual([
     ['adress', 'address'],
+    ['profiles.own.resources.pidLimit', 'pidsLimit'],
+    ['profiles.list.profile', undefined],
     ['namespace', undefined],
     ['stateRoot', undefined],
     ['image', undefined],
+    ['profile', 'strict'],
+    ['profiles.own.resources.cpus', undefined],
+    ['profiles.strict', undefined],
+    ['profiles["a b"]', undefined],
+    ['policy.secrets[0].as', undefined],
+    ['policy.memory', undefined],
   ]);
   expect(findFaults(() => resolveOptions({ image: 'x' }, { CONTAINERD_NAMESPACE: 'a b' }))).toEqual([
     ['namespace', undefined],
   ]);
   expect(findFaults(() => resolveOptions(null as never, {}))).toEqual([['options', undefined]]);
   const env = { CONTAINERD_ADDRESS: '/c.sock' };
-  expect(resolveOptions({ image: 'x', namespace: undefined } as never, env)).toEqual({
+  expect(resolveOptions({ image: 'x', namespace: undefined } as never, env)).toMatchObject({
     image: 'x',
     address: '/c.sock',
     namespace: 'cadre',
