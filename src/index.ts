@@ -1,4 +1,7 @@
 // For those who run sessions.
+export { type LoadOptions, loadProvider, resolveIsolation } from './config/isolation.js';
+export { type Registry, registerContainerd } from './config/registry.js';
+export type { ContainerConfig, Deprecation, IsolationConfig } from './config/types.js';
 export {
   CapabilityMismatchError,
   DriverError,

@@ -116,3 +116,14 @@ export function shape(keys: Fields, required: readonly string[] = []): Field {
     schema: { type: 'object', properties, ...(required.length > 0 ? { required } : {}), additionalProperties: false },
   };
 }
+
+/** An object of any keys, whose values are all held to one field. */
+export function map(item: Field): Field {
+  return {
+    check(value, path, findings) {
+      const keys = isRecord(value) ? Object.keys(value) : [];
+      object(Object.fromEntries(keys.map((key) => [key, item]))).check(value, path, findings);
+    },
+    schema: { type: 'object', additionalProperties: item.schema },
+  };
+}

@@ -1,7 +1,7 @@
 import { DriverError } from '../core/error.js';
 import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } from '../policy/defaults.js';
 import { checkOptions, isRecord, type Rule } from '../policy/rule.js';
-import { absolutePath, pattern, text } from '../policy/schema.js';
+import { absolutePath, type Field, pattern, text } from '../policy/schema.js';
 
 /** How a provider is set up. */
 export interface ProviderOptions extends PolicyDefaults {
@@ -28,7 +28,7 @@ const identifier = pattern(
   76,
 );
 
-const rules: Record<Exclude<keyof ProviderOptions, keyof PolicyDefaults>, Rule> = {
+export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyDefaults>, Field> = {
   image: text(),
   address: text(),
   namespace: identifier,
@@ -49,7 +49,7 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     ...Object.fromEntries(given),
   };
   const { profile: _profile, profiles, policy: _policy, ...rest } = completed;
-  const all: Record<keyof ProviderOptions, Rule> = { ...rules, ...listDefaultRules(profiles) };
+  const all: Record<keyof ProviderOptions, Rule> = { ...providerFields, ...listDefaultRules(profiles) };
   // Completed first: what the environment says is checked as well.
   checkOptions('provider options', isRecord(options) ? completed : options, all, ['image']);
   return { ...(rest as Omit<ResolvedOptions, 'base'>), base: buildBase(completed) };
