@@ -33,7 +33,7 @@ async function acquire(name: readonly string[]): Promise<() => void> {
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
       if (Date.now() >= until) {
-        throw new DriverError('unavailable', `${name.at(-1)} is being removed by another process for ${WAIT_MS} ms`, {
+        throw new DriverError('unavailable', `${name.join(' ')} has been held by another process for ${WAIT_MS} ms`, {
           operation: 'lock',
           cause,
         });

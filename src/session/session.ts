@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
+import type { IsolationPolicy } from '../policy/types.js';
 import { listCommand } from '../spec/build.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
@@ -34,6 +35,7 @@ import {
   stopTask,
 } from './task.js';
 import { TaskExecutor } from './task-executor.js';
+import { updateSession } from './update.js';
 import { readUserFiles } from './user-files.js';
 import type { Attestation } from './verify/check.js';
 import { verifySession } from './verify/verify.js';
@@ -159,6 +161,14 @@ export class Session implements AsyncDisposable {
    */
   async verify(): Promise<Attestation> {
     return this.#whileAlive(() => verifySession(this.#context.channel, this.sessionId));
+  }
+
+  /**
+   * Changes limits while it runs: memory, swap, cpus, shares, pids. What is not named stays. `CapabilityMismatchError`
+   * for what only a new session can have; a change that is refused changes nothing.
+   */
+  async update(patch: Pick<IsolationPolicy, 'resources'>): Promise<void> {
+    await this.#whileAlive(() => updateSession(this.#context.channel, this.sessionId, patch), { mayBeStopped: true });
   }
 
   /** Stops every process of the session where it is, until `resume`. */

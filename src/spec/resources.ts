@@ -50,3 +50,21 @@ function nameRlimit(type: string): string {
   const upper = type.toUpperCase();
   return upper.startsWith('RLIMIT_') ? upper : `RLIMIT_${upper}`;
 }
+
+/** The limits of a session after a change to some of them: what the change does not name stays. */
+export function changeResources(current: OciResources, change: ResolvedPolicy, host: HostFacts): OciResources {
+  const { memoryMb, memorySwapMb, pidsLimit } = change.asked.resources ?? {};
+  const built = buildResources(change, host);
+  const { limit = 0, swap = limit } = current.memory ?? {};
+  const isMemoryAsked = memoryMb !== undefined || memorySwapMb !== undefined;
+  const memory = isMemoryAsked ? { ...built.memory } : { ...current.memory };
+  // Swap is counted together with memory: as much beyond the limit as before.
+  if (memoryMb !== undefined && memorySwapMb === undefined && memory.swap !== undefined) memory.swap += swap - limit;
+  const cpu = { ...current.cpu, ...built.cpu };
+  return {
+    ...current,
+    ...(Object.keys(memory).length > 0 ? { memory } : {}),
+    ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
+    ...(pidsLimit === undefined ? {} : { pids: built.pids }),
+  };
+}

@@ -1,0 +1,109 @@
+import { addSuppressed, CapabilityMismatchError, createInputError, DriverError } from '../core/error.js';
+import {
+  type Container,
+  ContainersService,
+} from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import { findMismatches } from '../policy/capabilities.js';
+import { MIB } from '../policy/fields.js';
+import { parseUpdate } from '../policy/update.js';
+import { packJson, unpackJson } from '../rpc/any.js';
+import type { Channel } from '../rpc/channel.js';
+import { changeResources } from '../spec/resources.js';
+import type { OciResources, OciSpec } from '../spec/types.js';
+import { findRecord } from './find.js';
+import { readHostFacts } from './host.js';
+import { withLock } from './lock.js';
+import { SPEC_TYPE } from './record.js';
+import { decodeMetrics } from './stats.js';
+import { readTask } from './task.js';
+
+/** As containerd registers it; runc reads it as the JSON of the runtime specification. */
+const RESOURCES_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources';
+
+/** The kernel's own default (sched-design-CFS.rst). */
+const SHARES = 1024;
+
+/**
+ * Changes limits of a session, in its record and in the kernel; those of a stopped one hold from its next start. Either
+ * all of it holds afterwards or, when this rejects, none.
+ */
+export async function updateSession(channel: Channel, id: string, patch: unknown): Promise<void> {
+  await withLock([channel.address, channel.namespace, id, 'update'], async () => {
+    const { container } = await findRecord(channel, id);
+    if (container.spec === undefined) throw new DriverError('data-loss', `session ${id} has no spec`);
+    const spec = unpackJson(container.spec) as OciSpec;
+    const before = spec.linux.resources;
+    const host = readHostFacts();
+    const change = parseUpdate(patch, before.memory?.limit);
+    const faults = findMismatches(change, host);
+    if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
+    const after = changeResources(before, change, host);
+    const { state } = await readTask(channel, id);
+    if (state !== 'stopped') await assertFits(channel, id, after);
+    await apply(channel, container, { spec, before, after, isRunning: state !== 'stopped' });
+  });
+}
+
+interface Change {
+  spec: OciSpec;
+  before: OciResources;
+  after: OciResources;
+  isRunning: boolean;
+}
+
+async function apply(channel: Channel, container: Container, change: Change): Promise<void> {
+  const { spec, before, after, isRunning } = change;
+  const { id } = container;
+  const record = (resources: OciResources) =>
+    writeSpec(channel, container, { ...spec, linux: { ...spec.linux, resources } });
+  try {
+    await record(after);
+    if (isRunning) await writeLimits(channel, id, after);
+  } catch (error) {
+    // Whatever failed may have come true in part, and neither of the two may hinder the other.
+    const undone = [record(before), ...(isRunning ? [writeLimits(channel, id, unsetOthers(before, after))] : [])];
+    const failures = (await Promise.allSettled(undone)).filter((result) => result.status === 'rejected');
+    throw addSuppressed(
+      error,
+      failures.map(({ reason }) => reason),
+    );
+  }
+}
+
+/** What had no limit before has none again: runtimes take a value that is absent for one that stays. */
+function unsetOthers(before: OciResources, { memory, cpu }: OciResources): OciResources {
+  return {
+    ...before,
+    ...(memory === undefined ? {} : { memory: { limit: -1, ...(memory.swap && { swap: -1 }), ...before.memory } }),
+    ...(cpu === undefined
+      ? {}
+      : { cpu: { ...(cpu.quota && { quota: -1 }), ...(cpu.shares && { shares: SHARES }), ...before.cpu } }),
+  };
+}
+
+async function writeSpec(channel: Channel, container: Container, spec: OciSpec): Promise<void> {
+  const request = { container: { ...container, spec: packJson(SPEC_TYPE, spec) }, updateMask: ['spec'] };
+  await channel.unary(ContainersService.update, request, { idempotent: true });
+}
+
+/** runc brings memory and swap into the order that the kernel takes; both are always sent, so that it can. */
+async function writeLimits(
+  channel: Channel,
+  containerId: string,
+  { devices: _, ...limits }: OciResources,
+): Promise<void> {
+  const resources = packJson(RESOURCES_TYPE, limits);
+  await channel.unary(TasksService.update, { containerId, resources, annotations: {} }, { idempotent: true });
+}
+
+/** Under cgroup v2 the kernel kills what does not fit under a lower limit (memory.max in cgroup-v2.rst). */
+async function assertFits(channel: Channel, id: string, { memory }: OciResources): Promise<void> {
+  if (memory?.limit === undefined) return;
+  const { metrics } = await channel.unary(TasksService.metrics, { filters: [`id==${id}`] });
+  const data = metrics.find((metric) => metric.id === id)?.data;
+  const used = data === undefined ? 0 : decodeMetrics(data).memoryBytes;
+  if (used <= memory.limit) return;
+  const expected = `at least ${Math.ceil(used / MIB)}, which the session uses`;
+  throw createInputError('update', [{ path: 'resources.memoryMb', value: memory.limit / MIB, expected }]);
+}
