@@ -4,7 +4,7 @@ import { isRecord } from './rule.js';
 import type { ResolvedPolicy, ResourceLimits } from './types.js';
 
 /** Limits that belong to a control group, and so can change while a session runs; the others are each process's own. */
-export const liveLimits: readonly string[] = [
+const liveLimits: readonly string[] = [
   'memoryMb',
   'memorySwapMb',
   'cpus',

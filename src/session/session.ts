@@ -35,6 +35,7 @@ import {
   stopTask,
 } from './task.js';
 import { TaskExecutor } from './task-executor.js';
+import { noteRemoval } from './unfinished.js';
 import { updateSession } from './update.js';
 import { readUserFiles } from './user-files.js';
 import type { Attestation } from './verify/check.js';
@@ -223,21 +224,7 @@ export class Session implements AsyncDisposable {
     this.#stopTrimming();
     const failure = await this.#undo.run();
     await this.#execs.settle();
-    const { sessionId } = this;
-    if (failure === undefined) {
-      this.#context.unfinished.delete(sessionId);
-      this.#context.sessions.delete(this);
-      return;
-    }
-    this.#context.unfinished.set(sessionId, this.#undo);
-    throw new DriverError(
-      'unavailable',
-      `session ${sessionId} is not fully destroyed, left: ${failure.pending.join(', ')}`,
-      {
-        operation: `remove ${failure.step}`,
-        cause: failure.error,
-      },
-    );
+    noteRemoval(this.#context, this, { undo: this.#undo, failure });
   }
 
   [Symbol.asyncDispose](): Promise<void> {
