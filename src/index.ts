@@ -17,7 +17,9 @@ export type { ImportOptions } from './image/import.js';
 export type { ImageDetails, LayerDetails, PlatformDetails } from './image/inspect.js';
 export type { UnpackOptions } from './image/unpack.js';
 export type { RemoveUsedImageOptions } from './image/users.js';
+export type { Capabilities, Place } from './policy/capabilities.js';
 export type { PolicyDefaults } from './policy/defaults.js';
+export type { Feature } from './policy/features.js';
 export type {
   FlatPolicy,
   HealthCheck,
@@ -35,7 +37,7 @@ export type { HealthResult } from './provider/health.js';
 export type { Images } from './provider/images.js';
 export { ContainerdKataAdapter, type SandboxOptions } from './provider/kata-adapter.js';
 export type { ProviderOptions } from './provider/options.js';
-export { type Capabilities, ContainerdProvider } from './provider/provider.js';
+export { ContainerdProvider } from './provider/provider.js';
 export type { AttachOptions } from './session/attach.js';
 export type { SessionEvent } from './session/events.js';
 export type { ExecOptions, ExecResult, TtySize } from './session/exec-options.js';

@@ -1,74 +1,140 @@
 import type { Fault } from '../core/error.js';
+import { type Feature, features, listDemands } from './features.js';
 import { MIB } from './fields.js';
-import type { MountSpec, ResolvedPolicy } from './types.js';
+import { classifyRuntime, dropped } from './runtimes.js';
+import type { MountSpec, NetworkMode, ResolvedPolicy } from './types.js';
 
-/** What a policy's limits are measured against. */
-export interface HostCapacity {
+/** Where sessions are to run, as far as it is known. What is unknown is refused when it is: by the daemon or by the kernel. */
+export interface Place {
   cpus: number;
   memoryBytes: number;
   /** The kernel counts swap by cgroup. Without it a limit of swap would limit nothing. Defaults to true. */
   swapAccounting?: boolean;
   /** System calls can be filtered. Defaults to true. */
   seccomp?: boolean;
+  /** Profiles of AppArmor can be applied. Defaults to true. */
+  apparmor?: boolean;
+  /** User namespaces can be made. Defaults to true. */
+  userns?: boolean;
+  /** Name of the runtime. Defaults to `runc`. */
+  runtime?: string;
+  snapshotter?: string;
+  /** Version of the daemon; undefined until one has answered. */
+  containerd?: string | undefined;
 }
 
-const notYet = 'nothing, as this version does not enforce it';
+const nothing = 'nothing, as this version does not enforce it';
+const noNetwork = 'none, the one mode that this version has';
+const oldSeccomp = 'default or unconfined in this version';
+const tmpfsOnly = 'a mount of type tmpfs in this version';
+
+/** What the schema knows and no code enforces, with what is accepted instead. Enforcing one is to delete its line. */
+const notYet: Partial<Record<Feature, string>> = {
+  'networkMode.allowlist': noNetwork,
+  'networkMode.full': noNetwork,
+  network: nothing,
+  envAllowlist: nothing,
+  secrets: nothing,
+  'mounts.bind': tmpfsOnly,
+  'mounts.volume': tmpfsOnly,
+  'seccomp.strict': oldSeccomp,
+  'seccomp.path': oldSeccomp,
+  apparmor: nothing,
+  userns: nothing,
+  healthCheck: nothing,
+  'resources.ioWeight': nothing,
+  'resources.diskMb': nothing,
+};
+
+const unfiltered = 'unconfined, as this host cannot filter system calls';
+
+/** What of a host a feature stands on: the fact, and what is accepted where it does not hold. */
+const needs: Partial<Record<Feature, [fact: 'seccomp' | 'apparmor' | 'userns' | 'swapAccounting', expected: string]>> =
+  {
+    'seccomp.default': ['seccomp', unfiltered],
+    'seccomp.strict': ['seccomp', unfiltered],
+    'seccomp.path': ['seccomp', unfiltered],
+    apparmor: ['apparmor', 'nothing, as AppArmor is not enabled on this host'],
+    userns: ['userns', 'false, as this host makes no user namespaces'],
+    'resources.memorySwapMb': ['swapAccounting', 'no limit of swap, as the kernel of this host does not count it'],
+  };
+
+/** What would be accepted instead of a feature; undefined where it is honoured. */
+function explain(feature: Feature, place: Place, isDefault = false): string | undefined {
+  const [fact, expected] = needs[feature] ?? [];
+  if (notYet[feature] !== undefined) return notYet[feature];
+  if (fact !== undefined && place[fact] === false) return expected;
+  // What a runtime drops of the defaults is what that runtime is; what was asked for is not to be lost silently.
+  return isDefault ? undefined : dropped[classifyRuntime(place.runtime ?? 'runc')][feature];
+}
 
 /** Everything asked for that could not be enforced, with why. Empty when the whole policy can be honoured. */
-export function findMismatches(policy: ResolvedPolicy, host: HostCapacity): Fault[] {
-  const { asked, aliases, networkMode, mounts } = policy;
-  const faults: Fault[] = [];
-  const refuse = (path: string, value: unknown, expected = notYet) => {
-    faults.push({ path: aliases[path] ?? path, value, expected });
-  };
-  if (networkMode !== 'none') {
-    refuse('networkMode', aliases.networkMode ? false : networkMode, 'none, the one mode that this version has');
-  }
-  for (const field of ['envAllowlist', 'secrets'] as const) {
-    // Their values are nobody's to read.
-    if (asked[field]?.length) refuse(field, '[hidden]');
-  }
-  for (const field of ['network', 'apparmor', 'healthCheck'] as const) {
-    // An empty object asks for nothing.
-    if (asked[field] !== undefined && Object.keys(asked[field]).length > 0) refuse(field, asked[field]);
-  }
-  if (asked.userns) refuse('userns', asked.userns);
-  for (const field of ['ioWeight', 'diskMb'] as const) {
-    if (asked.resources?.[field] !== undefined) refuse(`resources.${field}`, asked.resources[field]);
-  }
-  if (asked.seccomp === 'strict' || typeof asked.seccomp === 'object') {
-    refuse('seccomp', asked.seccomp, 'default or unconfined in this version');
-  } else if (policy.seccomp === 'default' && host.seccomp === false) {
-    refuse('seccomp', 'default', 'unconfined, as this host cannot filter system calls');
-  }
-  for (const [index, mount] of mounts.entries()) faults.push(...findMountFaults(mount, `mounts[${index}]`));
-  return [...faults, ...findShortages(policy, host)];
+export function findMismatches(policy: ResolvedPolicy, place: Place): Fault[] {
+  const { aliases, mounts } = policy;
+  const faults = listDemands(policy).flatMap(({ feature, path, value, isDefault }): Fault[] => {
+    const expected = explain(feature, place, isDefault);
+    const given = path === 'networkMode' && aliases.networkMode ? false : value;
+    return expected === undefined ? [] : [{ path: aliases[path] ?? path, value: given, expected }];
+  });
+  return [...faults, ...mounts.flatMap(findTaken), ...findShortages(policy, place)];
 }
 
-function findMountFaults({ type = 'bind', path, target = path }: MountSpec, at: string): Fault[] {
-  if (type !== 'tmpfs') return [{ path: at, value: type, expected: 'a mount of type tmpfs in this version' }];
-  // runc refuses /proc too, but only once everything has been made; the others are what the session itself stands on.
+/** runc refuses /proc too, but only once everything has been made; the others are what the session itself stands on. */
+function findTaken({ path, target = path }: MountSpec, index: number): Fault[] {
   const isTaken = /^\/(proc|sys|dev)(\/|$)/.test(target) && target !== '/dev/shm';
-  return isTaken ? [{ path: at, value: target, expected: 'a place outside /proc, /sys and /dev, or /dev/shm' }] : [];
+  const expected = 'a place outside /proc, /sys and /dev, or /dev/shm';
+  return isTaken ? [{ path: `mounts[${index}]`, value: target, expected }] : [];
 }
 
 /** Limits that this host cannot reach, which would be no limits. */
-function findShortages({ asked, aliases, resources }: ResolvedPolicy, host: HostCapacity): Fault[] {
-  const { cpus, memoryBytes, memorySwapBytes } = resources;
+function findShortages({ asked, aliases, resources }: ResolvedPolicy, place: Place): Fault[] {
+  const { cpus, memoryBytes } = resources;
   const faults: Fault[] = [];
-  if (cpus !== undefined && cpus > host.cpus) {
+  if (cpus !== undefined && cpus > place.cpus) {
     const path = aliases['resources.cpus'] ?? 'resources.cpus';
-    faults.push({ path, value: cpus, expected: `at most ${host.cpus}, which this host has` });
+    faults.push({ path, value: cpus, expected: `at most ${place.cpus}, which this host has` });
   }
-  if (memoryBytes !== undefined && memoryBytes > host.memoryBytes) {
+  if (memoryBytes !== undefined && memoryBytes > place.memoryBytes) {
     const path = aliases['resources.memoryMb'] ?? 'resources.memoryMb';
-    const most = path === 'memory' ? `${host.memoryBytes} bytes` : `${Math.floor(host.memoryBytes / MIB)} MiB`;
+    const most = path === 'memory' ? `${place.memoryBytes} bytes` : `${Math.floor(place.memoryBytes / MIB)} MiB`;
     const value = path === 'memory' ? memoryBytes : asked.resources?.memoryMb;
     faults.push({ path, value, expected: `at most ${most}, which this host has` });
   }
-  if (memorySwapBytes !== undefined && host.swapAccounting === false) {
-    const expected = 'no limit of swap, as the kernel of this host does not count it';
-    faults.push({ path: 'resources.memorySwapMb', value: asked.resources?.memorySwapMb, expected });
-  }
   return faults;
+}
+
+/** What a session can be given at one place. The first five are what the framework compares a policy with. */
+export interface Capabilities {
+  /** Files and directories of the host. */
+  mounts: boolean;
+  networkModes: NetworkMode[];
+  envAllowlist: boolean;
+  secrets: boolean;
+  /** Memory and processor at least; what else is limited, `unsupported` tells. */
+  resources: boolean;
+  /** What is refused here, such as `resources.diskMb` or `seccomp.strict`, each with what is accepted instead. */
+  unsupported: Partial<Record<Feature, string>>;
+  /** What the answer stands on. */
+  place: Place;
+}
+
+const networkModes: NetworkMode[] = ['none', 'allowlist', 'full'];
+
+/** What a place can do, from the same tables that a policy is compared with. */
+export function describeCapabilities(place: Place): Capabilities {
+  const refused = features.flatMap((feature) => {
+    const expected = explain(feature, place);
+    return expected === undefined ? [] : [[feature, expected] as const];
+  });
+  const unsupported: Partial<Record<Feature, string>> = Object.fromEntries(refused);
+  const isHonoured = (...some: Feature[]) => some.every((feature) => unsupported[feature] === undefined);
+  return {
+    mounts: isHonoured('mounts.bind'),
+    networkModes: networkModes.filter((mode) => isHonoured(`networkMode.${mode}`)),
+    envAllowlist: isHonoured('envAllowlist'),
+    secrets: isHonoured('secrets'),
+    resources: isHonoured('resources.memoryMb', 'resources.cpus'),
+    unsupported,
+    place,
+  };
 }

@@ -23,6 +23,7 @@ export class Connection {
   readonly sessions = new Set<Session>();
   readonly #options: ResolvedOptions;
   #connected: Promise<Connected> | undefined;
+  #version: string | undefined;
   #reaper: NodeJS.Timeout | undefined;
 
   constructor(options: ResolvedOptions) {
@@ -39,6 +40,11 @@ export class Connection {
     return this.#connected;
   }
 
+  /** Of the daemon that answered last; undefined until one has. */
+  get version(): string | undefined {
+    return this.#version;
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#reaper);
     const connected = await this.#connected?.catch(() => undefined);
@@ -51,7 +57,8 @@ export class Connection {
   async #open(options: { reap: boolean }): Promise<Connected> {
     assertHost();
     const { snapshotter, stateRoot } = this.#options;
-    const { uuid } = await probeServer(this.channel);
+    const { uuid, version } = await probeServer(this.channel);
+    this.#version = version;
     const context: SessionContext = {
       channel: this.channel,
       snapshotter,

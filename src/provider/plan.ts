@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { CapabilityMismatchError } from '../core/error.js';
 import type { Image } from '../image/image.js';
-import { findMismatches } from '../policy/capabilities.js';
+import { findMismatches, type Place } from '../policy/capabilities.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
@@ -21,11 +21,15 @@ const RUNC = 'io.containerd.runc.v2';
 const runtimes = ['runc', RUNC];
 
 /** What was asked, checked without looking at any image: refused by name where it cannot be honoured. */
-export function checkRequest(policy: ResolvedPolicy, session: SessionOptions, runtime: string, host: HostFacts): void {
+export function checkRequest(
+  policy: ResolvedPolicy,
+  session: SessionOptions,
+  place: Place & { runtime: string },
+): void {
   checkSpecInput({ command: session.command, env: session.env ?? {} });
-  const faults = findMismatches(policy, host);
-  if (!runtimes.includes(runtime)) {
-    faults.push({ path: 'runtime', value: runtime, expected: `one of ${runtimes.join(', ')}` });
+  const faults = findMismatches(policy, place);
+  if (!runtimes.includes(place.runtime)) {
+    faults.push({ path: 'runtime', value: place.runtime, expected: `one of ${runtimes.join(', ')}` });
   }
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
 }

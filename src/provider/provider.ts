@@ -2,7 +2,8 @@ import { DriverError } from '../core/error.js';
 import type { ArchiveSource } from '../image/archive.js';
 import { getImage, type Image } from '../image/image.js';
 import type { ImportOptions } from '../image/import.js';
-import type { FlatPolicy, IsolationPolicy, NetworkMode } from '../policy/types.js';
+import { type Capabilities, describeCapabilities } from '../policy/capabilities.js';
+import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
 import { connectSession } from '../session/connect.js';
 import { createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
@@ -12,6 +13,7 @@ import type { SessionInfo } from '../session/info.js';
 import { type ListFilter, listSessions } from '../session/list.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
+import type { HostFacts } from '../spec/host.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
 import { Connection } from './connection.js';
 import { type CreateOptions, parseCreateOptions } from './create-options.js';
@@ -20,14 +22,6 @@ import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, planSession } from './plan.js';
-
-export interface Capabilities {
-  mounts: boolean;
-  networkModes: NetworkMode[];
-  envAllowlist: boolean;
-  secrets: boolean;
-  resources: boolean;
-}
 
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
@@ -44,8 +38,12 @@ export class ContainerdProvider implements AsyncDisposable {
     this.#connection = new Connection(this.#options);
   }
 
+  /**
+   * What sessions of this provider can be given, by its runtime and this host. `place.containerd` is undefined until the
+   * daemon has answered once; what depends on its version is then counted as supported, and refused at creation.
+   */
   capabilities(): Capabilities {
-    return { mounts: false, networkModes: ['none'], envAllowlist: false, secrets: false, resources: true };
+    return describeCapabilities(this.#describePlace(readHostFacts()));
   }
 
   /** Asks whether sessions can run here and now. Never rejects: what is wrong is in `message`. */
@@ -60,8 +58,11 @@ export class ContainerdProvider implements AsyncDisposable {
   async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
     const { session: asked, policy: resolved } = parseCreateOptions(policy, this.#options.base);
     const host = readHostFacts();
-    checkRequest(resolved, asked, asked.runtime ?? this.#options.runtime, host);
+    const check = () => checkRequest(resolved, asked, this.#describePlace(host, asked.runtime));
+    check();
     const { context, uuid } = await this.#connection.connect();
+    // Again, now that the daemon is known.
+    check();
     const image = await this.#getImage(asked.image ?? this.#options.image, asked.signal);
     return createSession(context, planSession(resolved, asked, image, { context, uuid, host }));
   }
@@ -143,6 +144,10 @@ export class ContainerdProvider implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopAll();
     await this.#connection.close();
+  }
+
+  #describePlace(host: HostFacts, runtime = this.#options.runtime) {
+    return { ...host, runtime, snapshotter: this.#options.snapshotter, containerd: this.#connection.version };
   }
 
   get #source(): SessionSource {

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import type { HostFacts } from '../spec/host.js';
@@ -18,9 +18,17 @@ export function readHostFacts(): HostFacts {
     kernel: os.release(),
     arch: process.arch,
     seccomp: existsSync('/proc/sys/kernel/seccomp/actions_avail') && hasSeccomp(process.arch),
+    apparmor: readText('/sys/module/apparmor/parameters/enabled') === 'Y',
+    // user_namespaces(7): 0 forbids them.
+    userns: Number(readText('/proc/sys/user/max_user_namespaces')) > 0,
     swapAccounting: hasSwapAccounting(cgroup),
     initPath: findInit(),
   };
+}
+
+/** Empty where there is no such file: the kernel was built without. */
+function readText(path: string): string {
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : '';
 }
 
 function readCgroupMode(): HostFacts['cgroup'] {

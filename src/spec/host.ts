@@ -10,6 +10,10 @@ export interface HostFacts {
   arch: string;
   /** The kernel filters system calls, and there is a profile for the processor. */
   seccomp: boolean;
+  /** Profiles of AppArmor can be applied. */
+  apparmor: boolean;
+  /** User namespaces can be made. */
+  userns: boolean;
   /** The kernel counts swap by cgroup. */
   swapAccounting: boolean;
   /** A static init that reaps; undefined when none was found. */

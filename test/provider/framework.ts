@@ -23,7 +23,7 @@ interface IsolationSession {
   destroy(): Promise<void>;
 }
 
-interface CanonicalPolicy {
+export interface CanonicalPolicy {
   mounts?: { path: string; readOnly: boolean }[];
   networkMode?: 'none' | 'allowlist' | 'full';
   envAllowlist?: string[];

@@ -12,6 +12,8 @@ const host: HostFacts = {
   kernel: '6.1.0',
   arch: 'x64',
   seccomp: true,
+  apparmor: false,
+  userns: true,
   swapAccounting: true,
   initPath: '/usr/bin/catatonit',
 };

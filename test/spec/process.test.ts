@@ -16,6 +16,8 @@ const spec = buildSpec({
     kernel: '6',
     arch: 'arm64',
     seccomp: true,
+    apparmor: false,
+    userns: true,
     swapAccounting: true,
     initPath: '/i',
   },
