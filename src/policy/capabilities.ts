@@ -26,17 +26,12 @@ export interface Place {
 const nothing = 'nothing, as this version does not enforce it';
 const noNetwork = 'none, the one mode that this version has';
 const oldSeccomp = 'default or unconfined in this version';
-const tmpfsOnly = 'a mount of type tmpfs in this version';
 
 /** What the schema knows and no code enforces, with what is accepted instead. Enforcing one is to delete its line. */
 const notYet: Partial<Record<Feature, string>> = {
   'networkMode.allowlist': noNetwork,
   'networkMode.full': noNetwork,
   network: nothing,
-  envAllowlist: nothing,
-  secrets: nothing,
-  'mounts.bind': tmpfsOnly,
-  'mounts.volume': tmpfsOnly,
   'seccomp.strict': oldSeccomp,
   'seccomp.path': oldSeccomp,
   apparmor: nothing,
@@ -80,9 +75,9 @@ export function findMismatches(policy: ResolvedPolicy, place: Place): Fault[] {
 }
 
 /** runc refuses /proc too, but only once everything has been made; the others are what the session itself stands on. */
-function findTaken({ path, target = path }: MountSpec, index: number): Fault[] {
-  const isTaken = /^\/(proc|sys|dev)(\/|$)/.test(target) && target !== '/dev/shm';
-  const expected = 'a place outside /proc, /sys and /dev, or /dev/shm';
+function findTaken({ type, path, target = path }: MountSpec, index: number): Fault[] {
+  const isTaken = /^\/(proc|sys|dev)(\/|$)/.test(target) && !(type === 'tmpfs' && target === '/dev/shm');
+  const expected = 'a place outside /proc, /sys and /dev, or a tmpfs at /dev/shm';
   return isTaken ? [{ path: `mounts[${index}]`, value: target, expected }] : [];
 }
 

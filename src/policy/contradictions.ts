@@ -1,6 +1,7 @@
 import type { Fault } from '../core/error.js';
 import { readCores } from './canonical.js';
 import { MIB } from './fields.js';
+import { findMountContradictions, findSecretContradictions } from './mounts.js';
 import { normaliseUlimit } from './names.js';
 import { isRecord } from './rule.js';
 import type { IsolationPolicy } from './types.js';
@@ -20,6 +21,8 @@ export function findContradictions(input: unknown): Fault[] {
     ...findDisagreement('cpu', cpu, 'resources.cpus', cpus, readCores(cpu) === readCores(cpus)),
     ...findDisagreement('networkIsolation', networkIsolation, 'networkMode', networkMode, networkMode === mode),
     ...findUlimitFaults(resources.ulimits),
+    ...findMountContradictions(input.mounts),
+    ...findSecretContradictions(input.secrets),
   ];
 }
 

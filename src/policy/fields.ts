@@ -28,6 +28,14 @@ const CPUS = 0.01;
 /** Characters. A secret is held in memory. */
 const SECRET_LENGTH = 1024 * 1024;
 
+/** Of a volume, a secret: without a slash or a dot at its beginning it leads to no other directory. */
+export const fileName = pattern(
+  '^[A-Za-z0-9_][A-Za-z0-9._-]*$',
+  'at most 128 letters, digits and _ . -, the first no . or -',
+  128,
+);
+const variableName = pattern('^[A-Za-z_][A-Za-z0-9_]*$', 'the name of a variable, as there are no patterns', 256);
+
 const milliseconds = whole(1, TIMER_MS, 'of ms');
 const capability = pattern(
   `^(?:[Cc][Aa][Pp]_)?${ignoreCase(capabilityNames)}$`,
@@ -71,7 +79,7 @@ const healthCheck: Record<keyof HealthCheck, Field> = {
 };
 
 const mount = {
-  path: absolutePath,
+  path: either('an absolute path below /, without . .. or empty parts; the name of a volume', absolutePath, fileName),
   readOnly: boolean,
   target: absolutePath,
   type: oneOf('bind', 'tmpfs', 'volume'),
@@ -88,8 +96,10 @@ const network = {
 const canonical: Record<keyof Layer, Field> = {
   mounts: list(shape(mount, ['path', 'readOnly'])),
   networkMode: oneOf('none', 'allowlist', 'full'),
-  envAllowlist: list(text()),
-  secrets: hide(list(shape({ name: text(), value: text(SECRET_LENGTH), as: oneOf('file', 'env') }, ['name', 'value']))),
+  envAllowlist: list(variableName),
+  secrets: hide(
+    list(shape({ name: fileName, value: text(SECRET_LENGTH), as: oneOf('file', 'env') }, ['name', 'value'])),
+  ),
   resources: shape(resources),
   network: shape(network),
   readOnlyRootfs: boolean,

@@ -49,6 +49,8 @@ function resolve(asked: Layer): Omit<ResolvedPolicy, 'profile' | 'asked' | 'alia
     capabilities: { add: asked.capabilities?.add ?? [], drop: asked.capabilities?.drop ?? [] },
     seccomp: asked.seccomp === 'unconfined' ? 'unconfined' : 'default',
     mounts: asked.mounts ?? [],
+    envAllowlist: asked.envAllowlist ?? [],
+    secrets: asked.secrets ?? [],
     resources: {
       pidsLimit: pidsLimit ?? PIDS_LIMIT,
       ulimits: ulimits ?? [],

@@ -2,10 +2,13 @@
 export type NetworkMode = 'none' | 'allowlist' | 'full';
 
 export interface MountSpec {
-  /** Source on the host; for a tmpfs, where it appears inside unless `target` says otherwise. */
+  /**
+   * Source on the host, resolved when the session is created; of a volume its name. A tmpfs has no source: it appears
+   * here, unless `target` says otherwise.
+   */
   path: string;
   readOnly: boolean;
-  /** Absolute path inside. Defaults to `path`. */
+  /** Absolute path inside. Defaults to `path`; a volume needs one. */
   target?: string;
   /** Defaults to `bind`. */
   type?: 'bind' | 'tmpfs' | 'volume';
@@ -42,11 +45,16 @@ export interface ResourceLimits {
   oomScoreAdj?: number;
 }
 
-/** Not honoured yet. A value is in no message and no fault. */
+/** A value is in no message, no fault and no log. */
 export interface SecretBinding {
+  /** Of the file, or of the variable. */
   name: string;
+  /** At most 1 MiB as a file, 128 KiB as a variable; all together at most 8 MiB. */
   value: string;
-  /** Defaults to `file`. */
+  /**
+   * `file`: /run/secrets/NAME, of mode 0400 and the session's user, on a tmpfs. `env`: a variable of every process; it
+   * is then in the container's record and in the daemon's database, until after the session. Defaults to `file`.
+   */
   as?: 'file' | 'env';
 }
 
@@ -80,7 +88,7 @@ export interface IsolationPolicy {
   mounts?: MountSpec[];
   /** Defaults to `none`. */
   networkMode?: NetworkMode;
-  /** Names of variables that are passed on from the host. Not honoured yet. */
+  /** Names of variables that are passed on from the host, those of them that it has. No patterns. */
   envAllowlist?: string[];
   secrets?: SecretBinding[];
   resources?: ResourceLimits;
@@ -127,6 +135,8 @@ export interface ResolvedPolicy {
   capabilities: { add: string[]; drop: string[] };
   seccomp: 'default' | 'unconfined';
   mounts: MountSpec[];
+  envAllowlist: string[];
+  secrets: SecretBinding[];
   resources: {
     pidsLimit: number;
     ulimits: UlimitSpec[];

@@ -56,13 +56,15 @@ export class Connection {
 
   async #open(options: { reap: boolean }): Promise<Connected> {
     assertHost();
-    const { snapshotter, stateRoot } = this.#options;
+    const { snapshotter, stateRoot, volumeRoot, allowHostPaths } = this.#options;
     const { uuid, version } = await probeServer(this.channel);
     this.#version = version;
     const context: SessionContext = {
       channel: this.channel,
       snapshotter,
       directory: nameStateDirectory(stateRoot, this.channel),
+      volumes: nameStateDirectory(volumeRoot, this.channel),
+      allowHostPaths,
       owner: describeOwner(),
       sessions: this.sessions,
       unfinished: new Map(),

@@ -1,7 +1,7 @@
 import { DriverError } from '../core/error.js';
 import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } from '../policy/defaults.js';
-import { checkOptions, isRecord, type Rule } from '../policy/rule.js';
-import { absolutePath, type Field, pattern, text } from '../policy/schema.js';
+import { accept, checkOptions, hide, isRecord, type Rule } from '../policy/rule.js';
+import { absolutePath, type Field, list, pattern, text } from '../policy/schema.js';
 
 /** How a provider is set up. */
 export interface ProviderOptions extends PolicyDefaults {
@@ -17,9 +17,23 @@ export interface ProviderOptions extends PolicyDefaults {
   snapshotter?: string;
   /** Root-only directory for FIFOs, on a file system that has them. Defaults to /run/cadre-containerd. */
   stateRoot?: string;
+  /** Root-only directory for the data of volumes, which outlives sessions. Defaults to /var/lib/cadre-containerd/volumes. */
+  volumeRoot?: string;
+  /** Directory of the host that every session sees at /workspace, may write, and begins in. */
+  worktreePath?: string;
+  /**
+   * Sources of mounts that sessions may have although they expose the host, each by its exact path without links. Every
+   * use is told by a process warning, `CADRE_HOST_PATH`. Defaults to none.
+   */
+  allowHostPaths?: readonly string[];
+  /** Where variables of a policy's `envAllowlist` are read. Defaults to this process's environment. */
+  hostEnv?: Readonly<Record<string, string | undefined>>;
 }
 
-export type ResolvedOptions = Required<Omit<ProviderOptions, keyof PolicyDefaults>> & { base: PolicyBase };
+type Optional = 'worktreePath';
+
+export type ResolvedOptions = Required<Omit<ProviderOptions, keyof PolicyDefaults | Optional>> &
+  Pick<ProviderOptions, Optional> & { base: PolicyBase };
 
 /** The grammar and the length are those of containerd's identifiers. */
 const identifier = pattern(
@@ -35,6 +49,14 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   runtime: text(),
   snapshotter: identifier,
   stateRoot: absolutePath,
+  volumeRoot: absolutePath,
+  worktreePath: absolutePath,
+  allowHostPaths: list(absolutePath),
+  // By its values: the process's own is no plain object.
+  hostEnv: hide({
+    ...accept((value) => typeof value === 'object' && value !== null, 'an object of texts'),
+    schema: { type: 'object' },
+  }),
 };
 
 /** Completes and checks the options; every fault is reported at once. */
@@ -46,6 +68,9 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     runtime: 'runc',
     snapshotter: 'overlayfs',
     stateRoot: '/run/cadre-containerd',
+    volumeRoot: '/var/lib/cadre-containerd/volumes',
+    allowHostPaths: [],
+    hostEnv: env,
     ...Object.fromEntries(given),
   };
   const { profile: _profile, profiles, policy: _policy, ...rest } = completed;

@@ -7,8 +7,11 @@ import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { ID_PREFIX } from '../session/record.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
+import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
 import type { SessionOptions } from './create-options.js';
+import type { ResolvedOptions } from './options.js';
+import { listSessionFiles, WORKSPACE } from './session-files.js';
 
 /** A name's id is the same on one containerd and differs between two: they share runc's state on a host. */
 function nameSession(name: string | undefined, uuid: string): string {
@@ -20,13 +23,24 @@ function nameSession(name: string | undefined, uuid: string): string {
 const RUNC = 'io.containerd.runc.v2';
 const runtimes = ['runc', RUNC];
 
+/** What every session of a provider is given of the host. */
+export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath'>;
+
+interface PlanInput extends Surroundings {
+  context: SessionContext;
+  uuid: string;
+  host: HostFacts;
+}
+
 /** What was asked, checked without looking at any image: refused by name where it cannot be honoured. */
 export function checkRequest(
   policy: ResolvedPolicy,
   session: SessionOptions,
   place: Place & { runtime: string },
+  { hostEnv, worktreePath }: Surroundings,
 ): void {
-  checkSpecInput({ command: session.command, env: session.env ?? {} });
+  checkSpecInput({ command: session.command, env: chooseEnv(policy, hostEnv, session.env ?? {}) });
+  listSessionFiles(policy, worktreePath);
   const faults = findMismatches(policy, place);
   if (!runtimes.includes(place.runtime)) {
     faults.push({ path: 'runtime', value: place.runtime, expected: `one of ${runtimes.join(', ')}` });
@@ -39,18 +53,23 @@ export function planSession(
   policy: ResolvedPolicy,
   session: SessionOptions,
   image: Image,
-  { context, uuid, host }: { context: SessionContext; uuid: string; host: HostFacts },
+  { context, uuid, host, hostEnv, worktreePath }: PlanInput,
 ): CreateRequest {
   const id = nameSession(session.name, uuid);
-  const { name, command, tty = false, stdin = false, env = {}, metadata = {}, ttlMs, signal } = session;
+  const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
   const { timeoutMs } = policy.resources;
   const cgroupsPath = `/${context.channel.namespace}/${id}`;
   const createdAt = new Date();
+  const env = chooseEnv(policy, hostEnv, session.env ?? {});
+  const files = listSessionFiles(policy, worktreePath);
+  const volumes = files.volumes.map((volume) => volume.name);
+  const cwd = worktreePath === undefined ? undefined : WORKSPACE;
+  const common = { policy, image: image.config, host, hostname: name ?? id, cgroupsPath, command, tty, env, cwd };
   return {
     image,
     user: policy.user ?? (image.config.User || '0'),
-    buildSpec: (user) =>
-      buildSpec({ policy, image: image.config, host, hostname: name ?? id, cgroupsPath, user, command, tty, env }),
+    buildSpec: (user, binds) => buildSpec({ ...common, user, binds }),
+    ...files,
     signal,
     record: {
       id,
@@ -63,6 +82,7 @@ export function planSession(
       ...(ttlMs === undefined ? {} : { expiresAt: new Date(createdAt.getTime() + ttlMs) }),
       metadata,
       ...(command === undefined ? {} : { command: { terminal: tty, stdin } }),
+      ...(volumes.length === 0 ? {} : { volumes }),
       ...(timeoutMs === undefined ? {} : { execTimeoutMs: timeoutMs }),
     },
   };

@@ -58,13 +58,13 @@ export class ContainerdProvider implements AsyncDisposable {
   async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
     const { session: asked, policy: resolved } = parseCreateOptions(policy, this.#options.base);
     const host = readHostFacts();
-    const check = () => checkRequest(resolved, asked, this.#describePlace(host, asked.runtime));
+    const check = () => checkRequest(resolved, asked, this.#describePlace(host, asked.runtime), this.#options);
     check();
     const { context, uuid } = await this.#connection.connect();
     // Again, now that the daemon is known.
     check();
     const image = await this.#getImage(asked.image ?? this.#options.image, asked.signal);
-    return createSession(context, planSession(resolved, asked, image, { context, uuid, host }));
+    return createSession(context, planSession(resolved, asked, image, { ...this.#options, context, uuid, host }));
   }
 
   /** The session of that name, or a new one: of several callers at once one creates it and all get it. */

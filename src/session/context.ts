@@ -10,6 +10,10 @@ export interface SessionContext {
   snapshotter: string;
   /** Root-only directory of this daemon's and namespace's sessions, one directory each inside. */
   directory: string;
+  /** Root-only directory of this daemon's and namespace's volumes, one directory each inside. */
+  volumes: string;
+  /** Sources of mounts that the operator allows although they expose the host. */
+  allowHostPaths: readonly string[];
   owner: string;
   /** Those that this provider created and that are not destroyed. */
   sessions: Set<Session>;

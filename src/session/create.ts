@@ -7,8 +7,10 @@ import { LeasesService } from '../generated/github.com/containerd/containerd/api
 import type { Any } from '../generated/google/protobuf/any.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
+import { SECRETS_PATH } from '../policy/mounts.js';
+import type { SecretBinding } from '../policy/types.js';
 import { packJson } from '../rpc/any.js';
-import { listCommand } from '../spec/build.js';
+import type { Bind } from '../spec/mounts.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser } from '../spec/user.js';
 import { FifoPool } from '../stdio/fifo.js';
@@ -18,12 +20,16 @@ import type { SessionContext } from './context.js';
 import { makeDirectory, removeDirectory } from './directory.js';
 import { prepareIo } from './main-io.js';
 import { startMain } from './main-start.js';
+import { checkMounts } from './mount-check.js';
+import { type BindRequest, pinSources } from './pins.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { clearDead, removeSessionTask } from './remove.js';
+import { nameSecrets, writeSecrets } from './secrets.js';
 import { Session } from './session.js';
 import { createTask } from './task.js';
 import { removeContainer, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
+import { nameData, noteUse, takeVolumes } from './volume-directory.js';
 
 /** How long the daemon's garbage collector keeps its hands off what a crashed creation left, in ms. */
 const LEASE_MS = 3_600_000;
@@ -36,7 +42,13 @@ export interface CreateRequest {
   image: Image;
   /** `name`, `uid`, `uid:gid` or `name:group`, as the image's files have it. */
   user: string;
-  buildSpec: (user: OciUser) => OciSpec;
+  buildSpec: (user: OciUser, binds: Bind[]) => OciSpec;
+  /** Of the host's files. */
+  binds: BindRequest[];
+  /** By name. */
+  volumes: { name: string; target: string; readOnly: boolean }[];
+  /** Those that are files. */
+  secrets: SecretBinding[];
   /** Options of the runtime; they must be those of its shim. */
   runtimeOptions?: Any;
   signal?: AbortSignal | undefined;
@@ -72,9 +84,10 @@ async function attempt(context: SessionContext, request: CreateRequest): Promise
 }
 
 async function conduct(context: SessionContext, request: CreateRequest, undo: Cleanup): Promise<Session> {
-  const { record, image, user, buildSpec, runtimeOptions, signal } = request;
+  const { record, image, user, buildSpec, binds, secrets, runtimeOptions, signal } = request;
   const { channel, snapshotter } = context;
   const { id } = record;
+  await using pins = await pinSources(context, binds);
   const leased = channel.withLease(id);
   const whenOurs = async (remove: () => Promise<void>) => {
     if (await isStillOurs(channel, record)) await remove();
@@ -108,7 +121,11 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   await makeDirectory(directory);
 
   checkAborted(signal);
-  const spec = buildSpec(resolveUser(user, await readUserFiles(rootfs)));
+  const owner = resolveUser(user, await readUserFiles(rootfs));
+  if (secrets.length > 0) await writeSecrets(directory, secrets, owner);
+  const own = listOwnBinds(context, request);
+  const spec = buildSpec(owner, [...pins.list, ...own]);
+  undo.defer('use of volumes', () => noteUse(context, record.volumes));
   await undo.acquire(
     'container',
     () =>
@@ -130,6 +147,8 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     () => whenOurs(() => removeContainer(channel, id)),
   );
 
+  await takeVolumes(context, record.volumes ?? [], owner);
+  await pins.addOwn(own);
   checkAborted(signal);
   const io = await prepareIo(directory, record);
   const created = undo.acquire(
@@ -141,14 +160,24 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const fifos = new FifoPool(directory);
   const [initPid] = await settle([created, fifos.fill()]);
 
+  await checkMounts(context, { pid: initPid, spec, pins: pins.list });
   checkAborted(signal);
   // The container holds its snapshot by itself from now on.
   const init = { pid: initPid, cgroup: findCgroup(initPid) };
-  await settle([startMain(channel, { record, directory, init, command: listCommand(spec) }), removeLease(channel, id)]);
+  await settle([startMain(channel, { record, directory, init, spec }), removeLease(channel, id)]);
   undo.forget('lease');
   const session = new Session({ context, record, spec, init, fifos, undo });
   context.sessions.add(session);
   return session;
+}
+
+/** What this library keeps for the session: its volumes, and its secrets, which nothing may hide. */
+function listOwnBinds(context: SessionContext, { record, volumes, secrets }: CreateRequest): Bind[] {
+  const hasSubmounts = false;
+  const binds = volumes.map(({ name, ...rest }) => ({ ...rest, source: nameData(context, name), hasSubmounts }));
+  if (secrets.length === 0) return binds;
+  const source = nameSecrets(join(context.directory, record.id));
+  return [...binds, { source, target: SECRETS_PATH, readOnly: true, hasSubmounts }];
 }
 
 /** Waits for all, so that nothing is still under way when the undo begins; then fails with the first failure. */

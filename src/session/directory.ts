@@ -1,6 +1,11 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { execFile } from 'node:child_process';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { DriverError, type ErrorCode } from '../core/error.js';
+import { listMounts, readMountTable } from './mount-table.js';
+
+const run = promisify(execFile);
 
 const codes: Record<string, ErrorCode> = {
   ENOSPC: 'resource-exhausted',
@@ -26,7 +31,17 @@ export async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes it with all that is in it. */
+/** Removes it with all that is in it, a mount included. */
 export async function removeDirectory(path: string): Promise<void> {
+  for (const point of listMounts(path)) await unmount(point);
   await rm(path, { recursive: true, force: true });
+}
+
+/** Emptied first: a mount may live on in a mount namespace that someone made meanwhile. */
+async function unmount(point: string): Promise<void> {
+  for (const name of await readdir(point)) await rm(join(point, name), { recursive: true, force: true });
+  await run('umount', ['--', point]).catch((error: unknown) => {
+    // Another process of ours was faster.
+    if (readMountTable().some((entry) => entry.point === point)) throw error;
+  });
 }

@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
+import { readdirSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { listPids } from './cgroup.js';
+import { listMounts } from './mount-table.js';
 import { readOptional, readStat } from './proc.js';
 
 // What a crash can leave that containerd's API does not show. All of it is told to be a session's by the id alone.
@@ -103,17 +104,6 @@ function readWork(bundle: string): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Mount points below a directory, the deepest first. */
-function listMounts(directory: string): string[] {
-  const points = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '');
-  return points
-    .filter((point) => point.startsWith(`${directory}/`))
-    .sort()
-    .reverse();
 }
 
 /**

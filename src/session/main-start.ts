@@ -2,12 +2,16 @@ import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, type ErrorCode } from '../core/error.js';
 import type { Channel } from '../rpc/channel.js';
+import { listCommand } from '../spec/build.js';
 import { INIT_PATH } from '../spec/mounts.js';
+import type { OciSpec } from '../spec/types.js';
 import { findCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
 import { nameLog } from './logs.js';
 import { waitUntilWritten } from './main-end.js';
 import { prepareIo } from './main-io.js';
+import { checkMounts } from './mount-check.js';
+import { pinAgain } from './pins.js';
 import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { removeSessionTask } from './remove.js';
@@ -29,15 +33,14 @@ export interface MainStart {
   /** Of its logs. */
   directory: string;
   init: Init;
-  /** Its command; empty for a session without one. */
-  command: readonly string[];
+  spec: OciSpec;
 }
 
 /**
  * containerd reports a start when the init runs, which starts the command by itself. Resolves when the command runs or
  * has run, rejects when it could not. Where the session's processes cannot be seen it is not waited for.
  */
-export async function startMain(channel: Channel, { record, directory, init, command }: MainStart): Promise<void> {
+export async function startMain(channel: Channel, { record, directory, init, spec }: MainStart): Promise<void> {
   const { id } = record;
   if (record.command === undefined || init.cgroup === undefined) return startTask(channel, id);
   await using log = await open(nameLog(directory, record.command.terminal ? 'stdout' : 'stderr'), 'r');
@@ -49,7 +52,7 @@ export async function startMain(channel: Channel, { record, directory, init, com
   const reason = refusal.exec(buffer.toString('utf8', 0, bytesRead))?.[1];
   if (reason === undefined) return;
   const [code, what] = codes[reason] ?? ['invalid-argument', `cannot be run: ${reason}`];
-  throw new DriverError(code, `command ${JSON.stringify(command[0])} ${what}`, { operation: 'start' });
+  throw new DriverError(code, `command ${JSON.stringify(listCommand(spec)[0])} ${what}`, { operation: 'start' });
 }
 
 /** Runs a stopped session again, on the same root file system. */
@@ -60,9 +63,16 @@ export async function restartMain(context: SessionContext, main: Omit<MainStart,
   if (state !== 'stopped') {
     throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
   }
+  await using pins = await pinAgain(context, id, main.spec);
   await removeSessionTask(context, id);
   const mounts = await readMounts(channel, snapshotter, id);
   const pid = await createTask(channel, id, mounts, await prepareIo(main.directory, main.record));
+  try {
+    await checkMounts(context, { pid, spec: main.spec, pins: pins.list });
+  } catch (error) {
+    await removeSessionTask(context, id);
+    throw error;
+  }
   const init = { pid, cgroup: findCgroup(pid) };
   await startMain(channel, { ...main, init });
   return init;

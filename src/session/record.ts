@@ -48,6 +48,8 @@ export interface SessionRecord {
   metadata: Record<string, string>;
   /** The session's own command, if it has one; without it it only keeps itself alive for execs. */
   command?: CommandIo;
+  /** Names of the volumes that it uses: none of them is removed while there is this record. */
+  volumes?: string[];
   /** Deadline of every exec that names none, in ms. */
   execTimeoutMs?: number;
 }

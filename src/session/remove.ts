@@ -12,6 +12,7 @@ import { removeSocket } from './leftovers.js';
 import { withLock } from './lock.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
 import { removeContainer, removeLease, removeTask } from './teardown.js';
+import { noteUse } from './volume-directory.js';
 
 /** Everything that a session's creation acquires, in the order of its undo. */
 export async function removeSession(context: SessionContext, record: SessionRecord): Promise<void> {
@@ -26,6 +27,7 @@ async function unmakeSession(context: SessionContext, record: SessionRecord): Pr
   const steps = [
     () => removeSessionTask(context, id),
     () => removeContainer(channel, id),
+    () => noteUse(context, record.volumes),
     () => removeDirectory(join(directory, id)),
     () => removeRootfs(channel, { key: id, snapshotter }),
   ];

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
 import type { IsolationPolicy } from '../policy/types.js';
-import { listCommand } from '../spec/build.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
 import type { FifoPool } from '../stdio/fifo.js';
@@ -203,7 +202,7 @@ export class Session implements AsyncDisposable {
 
   /** Runs a stopped session again, on the same root file system. */
   async start(): Promise<void> {
-    const main = { record: this.#record, directory: this.#directory, command: listCommand(this.#spec) };
+    const main = { record: this.#record, directory: this.#directory, spec: this.#spec };
     this.#init = await this.#whileAlive(() => restartMain(this.#context, main), { mayBeStopped: true });
   }
 

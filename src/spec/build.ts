@@ -4,7 +4,7 @@ import { buildCapabilities } from './capabilities.js';
 import { checkArguments, checkEnv, checkTotal, mergeEnv } from './environment.js';
 import type { HostFacts } from './host.js';
 import { type ImageConfig, readImageConfig } from './image-config.js';
-import { buildMounts, INIT_PATH, listMaskedPaths, listReadonlyPaths } from './mounts.js';
+import { type Bind, buildMounts, INIT_PATH, listMaskedPaths, listReadonlyPaths } from './mounts.js';
 import { buildResources, buildRlimits } from './resources.js';
 import { buildSeccomp } from './seccomp.js';
 import type { OciCapabilities, OciSeccomp, OciSpec, OciUser } from './types.js';
@@ -21,6 +21,10 @@ export interface SpecInput {
   /** Gives the command a terminal. */
   tty?: boolean;
   env: Readonly<Record<string, string>>;
+  /** Of the host's files; the policy's own mounts name sources that are not resolved yet. */
+  binds?: readonly Bind[];
+  /** Where commands begin. Defaults to the image's working directory. */
+  cwd?: string | undefined;
 }
 
 /** Throws `invalid-argument` for a command or an environment that no process can be given, with every fault. */
@@ -44,7 +48,7 @@ export function listCommand({ process }: OciSpec): string[] {
  * for an image that asks for what no process can be given, and CapabilityMismatchError where calls cannot be filtered.
  */
 export function buildSpec(input: SpecInput): OciSpec {
-  const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env } = input;
+  const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env, binds } = input;
   if (host.initPath === undefined) {
     throw new DriverError('failed-precondition', 'no static init was found on this host: install catatonit');
   }
@@ -64,7 +68,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       user,
       args,
       env: merged,
-      cwd,
+      cwd: input.cwd ?? cwd,
       capabilities,
       rlimits,
       noNewPrivileges: policy.noNewPrivileges,
@@ -73,7 +77,7 @@ export function buildSpec(input: SpecInput): OciSpec {
     },
     root: { path: 'rootfs', readonly: policy.readOnlyRootfs },
     hostname,
-    mounts: buildMounts(policy, host.initPath),
+    mounts: buildMounts(policy, host.initPath, binds),
     linux: {
       cgroupsPath,
       // The network namespace is new and stays empty but for loopback.

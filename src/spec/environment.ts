@@ -1,4 +1,5 @@
 import type { Fault } from '../core/error.js';
+import type { ResolvedPolicy } from '../policy/types.js';
 import type { OciRlimit } from './types.js';
 
 /** MAX_ARG_STRLEN of execve(2): one string of arguments or environment, its NUL included. */
@@ -43,6 +44,23 @@ export function checkTotal(args: readonly string[], env: readonly string[], rlim
   const bytes = [...args, ...env].reduce((sum, text) => sum + Buffer.byteLength(text) + 1 + POINTER_BYTES, 0);
   if (bytes <= most) return [];
   return [{ path: 'env', value: `${bytes} bytes`, expected: `at most ${most} bytes, those of the command included` }];
+}
+
+/**
+ * What is added to the image's environment, later ones win: variables of the host that the policy names and the host
+ * has, secrets that were asked for as variables, those of the session.
+ */
+export function chooseEnv(
+  { envAllowlist, secrets }: Pick<ResolvedPolicy, 'envAllowlist' | 'secrets'>,
+  hostEnv: Readonly<Record<string, string | undefined>>,
+  env: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const passed = envAllowlist.flatMap((name) => {
+    const value = Object.hasOwn(hostEnv, name) ? hostEnv[name] : undefined;
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const asVariables = secrets.filter(({ as }) => as === 'env').map(({ name, value }) => [name, value] as const);
+  return Object.fromEntries([...passed, ...asVariables, ...Object.entries(env)]);
 }
 
 /** Later entries win; PATH is always there, as execve(2) searches nothing by itself. */

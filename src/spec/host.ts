@@ -19,3 +19,9 @@ export interface HostFacts {
   /** A static init that reaps; undefined when none was found. */
   initPath: string | undefined;
 }
+
+/** Of a release as uname(2) has it. */
+export function isKernelAtLeast(release: string, major: number, minor: number): boolean {
+  const [ownMajor = 0, ownMinor = 0] = release.split('.').map(Number.parseFloat);
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor);
+}

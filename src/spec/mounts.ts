@@ -8,7 +8,26 @@ export const INIT_PATH = '/dev/cadre-init';
 /** Each of these counts as memory of the session; without a limit of memory they are bounded all the same. */
 const TMPFS_BYTES = 64 * 1024 * 1024;
 
-export function buildMounts(policy: ResolvedPolicy, initPath: string): OciMount[] {
+/** A file or directory of the host that is seen inside. */
+export interface Bind {
+  /** Resolved: no part of it is a symbolic link. */
+  source: string;
+  target: string;
+  readOnly: boolean;
+  /** Other file systems are mounted below the source; what holds for it is made to hold for them. */
+  hasSubmounts: boolean;
+}
+
+/** Standard mounts first, then what was asked for: what is mounted above another comes before it, and hides nothing. */
+export function buildMounts(policy: ResolvedPolicy, initPath: string, binds: readonly Bind[] = []): OciMount[] {
+  const tmpfs = policy.mounts
+    .filter(({ type }) => type === 'tmpfs')
+    .map(({ target, path, readOnly, sizeBytes = TMPFS_BYTES }) => {
+      const options = ['nosuid', 'nodev', 'mode=1777', `size=${sizeBytes}`, readOnly ? 'ro' : 'rw'];
+      return mount(target ?? path, 'tmpfs', 'tmpfs', ...options);
+    });
+  const asked = [...tmpfs, ...binds.map(buildBind)];
+  const countParts = ({ destination }: OciMount) => destination.split('/').length;
   return [
     mount('/proc', 'proc', 'proc', 'nosuid', 'noexec', 'nodev'),
     mount('/dev', 'tmpfs', 'tmpfs', 'nosuid', 'noexec', 'strictatime', 'mode=755', 'size=65536k'),
@@ -21,20 +40,21 @@ export function buildMounts(policy: ResolvedPolicy, initPath: string): OciMount[
     ...(policy.readOnlyRootfs
       ? [mount('/tmp', 'tmpfs', 'tmpfs', 'nosuid', 'nodev', 'mode=1777', `size=${TMPFS_BYTES}`)]
       : []),
-    ...policy.mounts.map(({ target, path, readOnly, sizeBytes = TMPFS_BYTES }) =>
-      mount(
-        target ?? path,
-        'tmpfs',
-        'tmpfs',
-        'nosuid',
-        'nodev',
-        'mode=1777',
-        `size=${sizeBytes}`,
-        readOnly ? 'ro' : 'rw',
-      ),
-    ),
+    ...asked.sort((one, other) => countParts(one) - countParts(other)),
     mount(INIT_PATH, 'bind', initPath, 'bind', 'ro', 'nosuid', 'nodev'),
   ];
+}
+
+/**
+ * Private, so that what is mounted on either side later is not seen on the other. The recursive options (runtime-spec,
+ * config.md, "Linux mount options") go with those that every runc knows: one that does not know them makes the top
+ * read-only, and what is below is found out before the session starts.
+ */
+function buildBind({ source, target, readOnly, hasSubmounts }: Bind): OciMount {
+  const options = ['nosuid', 'nodev', readOnly ? 'ro' : 'rw'];
+  if (!hasSubmounts) return mount(target, 'bind', source, 'bind', 'rprivate', ...options);
+  const recursive = ['rnosuid', 'rnodev', ...(readOnly ? ['rro'] : [])];
+  return mount(target, 'bind', source, 'rbind', 'rprivate', ...options, ...recursive);
 }
 
 function mount(destination: string, type: string, source: string, ...options: string[]): OciMount {

@@ -48,13 +48,20 @@ function plan(broken: Channel) {
     channel: broken,
     snapshotter: 'overlayfs',
     directory,
+    volumes: join(context.root, 'volumes', 'of-test'),
+    allowHostPaths: [],
     owner: describeOwner(),
     sessions: new Set(),
     unfinished: new Map(),
   };
   return {
     session,
-    request: planSession(parsePolicy({}), {}, image, { context: session, uuid: 'test', host: readHostFacts() }),
+    request: planSession(parsePolicy({}), {}, image, {
+      context: session,
+      uuid: 'test',
+      host: readHostFacts(),
+      hostEnv: {},
+    }),
   };
 }
 

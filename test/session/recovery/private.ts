@@ -44,6 +44,8 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
     channel,
     snapshotter: 'overlayfs',
     directory: nameStateDirectory(scope.stateRoot, channel),
+    volumes: join(root, 'volumes', 'of-test'),
+    allowHostPaths: [],
     owner: describeOwner(),
     sessions: new Set(),
     unfinished: new Map(),

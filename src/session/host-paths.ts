@@ -1,0 +1,126 @@
+import { readdirSync, readFileSync, realpathSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { isWithin } from '../policy/mounts.js';
+
+/** A place of the host that no policy mounts: neither it, nor what is below or above it. */
+export interface HostPath {
+  path: string;
+  /** What it is, as a phrase. */
+  reason: string;
+  /** Harmless to read. */
+  isReadable?: boolean;
+}
+
+const places: readonly HostPath[] = [
+  { path: '/proc', reason: 'the processes of the host and the settings of its kernel' },
+  { path: '/sys', reason: 'the devices and cgroups of the host' },
+  { path: '/dev', reason: 'the devices of the host' },
+  { path: '/run', reason: 'the sockets of the services of the host, container engines among them' },
+  { path: '/boot', reason: 'the kernel of the host' },
+  { path: '/etc', reason: 'the accounts and the configuration of the host' },
+  { path: '/root', reason: 'the home of root' },
+  { path: '/var/lib/containerd', reason: 'the images and containers of containerd' },
+  { path: '/var/lib/docker', reason: 'the images and containers of docker' },
+  { path: '/var/lib/containers', reason: 'the images and containers of podman' },
+  { path: '/var/lib/crio', reason: 'the containers of cri-o' },
+  { path: '/var/lib/kubelet', reason: 'the volumes and secrets of Kubernetes' },
+  { path: '/var/lib/rancher', reason: 'the containers and secrets of k3s and rke2' },
+  { path: '/var/spool/cron', reason: 'commands that the host runs' },
+  { path: '/usr', reason: 'programs that the host runs', isReadable: true },
+  { path: '/bin', reason: 'programs that the host runs', isReadable: true },
+  { path: '/sbin', reason: 'programs that the host runs', isReadable: true },
+  { path: '/lib', reason: 'libraries that the host runs', isReadable: true },
+  { path: '/lib64', reason: 'libraries that the host runs', isReadable: true },
+];
+
+/** Refused wherever they are; and a home is refused as a whole, as it may have them. */
+const credentials = [
+  ['.ssh', 'SSH keys'],
+  ['.gnupg', 'PGP keys'],
+  ['.aws', 'credentials of AWS'],
+  ['.azure', 'credentials of Azure'],
+  ['.config/gcloud', 'credentials of Google Cloud'],
+  ['.config/gh', 'credentials of GitHub'],
+  ['.kube', 'credentials of Kubernetes'],
+  ['.docker', 'credentials of registries'],
+  ['.netrc', 'passwords'],
+  ['.git-credentials', 'passwords of git'],
+  ['.password-store', 'passwords'],
+] as const;
+
+/** Sockets through which whoever reaches them is root on the host, by name: wherever an engine was told to listen. */
+const engineSocket = /\/(containerd|docker|dockershim|cri-dockerd|podman|crio|buildkitd|k3s|libpod)[^/]*\.sock[^/]*$/;
+
+/** Uids that people have (login.defs(5)); those of services often have / or /bin for a home. */
+const PEOPLE = { first: 1_000, last: 60_000 };
+
+/** What the host keeps for itself as it is now, the most telling reason first. `own` are places of this library's. */
+export function listHostPaths(own: readonly HostPath[]): HostPath[] {
+  const sockets = listEngineSockets().map((path) => ({ path, reason: 'the socket of a container engine' }));
+  const secrets = listHomes().flatMap((home) =>
+    credentials.map(([name, reason]) => ({ path: join(home, name), reason: `${reason} in a home` })),
+  );
+  const all = [...own, ...places, ...sockets, ...secrets];
+  // A place that is a link is also where it leads to.
+  return all.flatMap((place) => {
+    const real = resolve(place.path);
+    return real === place.path ? [place] : [place, { ...place, path: real }];
+  });
+}
+
+/** Why a source may not be mounted; undefined when it may. `source` is resolved. */
+export function findExposure(
+  { source, readOnly }: { source: string; readOnly: boolean },
+  hostPaths: readonly HostPath[],
+): string | undefined {
+  if (source === '/') return 'it is the whole host';
+  for (const [name, reason] of credentials) {
+    if (`${source}/`.includes(`/${name}/`)) return `${reason} (${name})`;
+  }
+  // Every containerd keeps what its plugins have in directories of such names.
+  if (/\/io\.containerd\.[^/]+(\/|$)/.test(source)) return 'the images and containers of a containerd';
+  const found = hostPaths.find(
+    ({ path, isReadable = false }) => !(isReadable && readOnly) && (isWithin(source, path) || isWithin(path, source)),
+  );
+  if (found === undefined) return undefined;
+  return isWithin(source, found.path) ? `${found.path} is ${found.reason}` : `in it is ${found.path}, ${found.reason}`;
+}
+
+/** unix(7): what is bound in this network namespace, with the path it was bound to. */
+function listEngineSockets(): string[] {
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  return lines.map((line) => line.slice(line.indexOf('/'))).filter((path) => engineSocket.test(path));
+}
+
+function listHomes(): string[] {
+  const accounts = readText('/etc/passwd')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .filter(([, , uid]) => uid === '0' || (Number(uid) >= PEOPLE.first && Number(uid) <= PEOPLE.last))
+    .flatMap((fields) => (fields[5]?.startsWith('/') ? [fields[5]] : []));
+  const homes = listDirectory('/home').map((name) => join('/home', name));
+  return [...new Set([...accounts, ...homes, os.homedir()])];
+}
+
+function readText(path: string): string {
+  return readOr(() => readFileSync(path, 'utf8'), '');
+}
+
+function listDirectory(path: string): string[] {
+  return readOr(() => readdirSync(path), []);
+}
+
+function resolve(path: string): string {
+  return readOr(() => realpathSync(path), path);
+}
+
+/** What is not there, as on a host without homes, keeps nothing. */
+function readOr<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return otherwise;
+    throw error;
+  }
+}

@@ -1,0 +1,76 @@
+import { lstat, readlink } from 'node:fs/promises';
+import { join, posix } from 'node:path';
+import { createInputError, DriverError } from '../core/error.js';
+import { isWithin } from '../policy/mounts.js';
+import type { OciSpec } from '../spec/types.js';
+import type { SessionContext } from './context.js';
+import { readMountTable } from './mount-table.js';
+import { findForbidden, type Pin } from './pins.js';
+
+/** Links that the kernel follows in one path (path_resolution(7)). */
+const MOST_LINKS = 40;
+const kernelPlaces = ['/proc', '/sys', '/dev'];
+
+/**
+ * Looks at what is really mounted in a session that is created and not started: nothing of the user's has run, and
+ * nothing can have hidden what the runtime did. Throws `aborted` when a source is another than the one that was
+ * checked, or when anything of it is not as restricted as was asked, file systems below it included.
+ */
+export async function checkMounts(
+  context: SessionContext,
+  { pid, spec: { mounts }, pins }: { pid: number; spec: OciSpec; pins: readonly Pin[] },
+): Promise<void> {
+  if (pins.length === 0) return;
+  const root = `/proc/${pid}/root`;
+  const places = new Map<string, Pin | undefined>();
+  for (const { destination } of mounts) {
+    const pin = pins.find(({ target }) => target === destination);
+    places.set(await resolveInside(root, destination), pin);
+  }
+  const table = readMountTable(pid);
+  const refuse = (pin: Pin, what: string) =>
+    new DriverError('aborted', `mount of ${pin.source} at ${pin.target}: ${what}`, { operation: 'check mounts' });
+  // Once more: where the daemon keeps its state is seen in the session's own root file system.
+  const [forbidden] = await findForbidden(context, pins);
+  if (forbidden !== undefined) throw createInputError('mounts', [forbidden]);
+  for (const pin of pins) {
+    const place = await resolveInside(root, pin.target);
+    if (kernelPlaces.some((directory) => isWithin(place, directory))) {
+      throw refuse(pin, `the image has a link there, to ${place}`);
+    }
+    const stats = await lstat(join(root, place), { bigint: true }).catch(() => undefined);
+    const isMounted = table.some(({ point }) => point === place);
+    if (!isMounted || stats?.dev !== pin.device || stats.ino !== pin.inode) {
+      throw refuse(pin, 'another file took its place while the session was created');
+    }
+  }
+  for (const { point, options } of table) {
+    const [place = ''] = [...places.keys()].filter((candidate) => isWithin(point, candidate)).sort(byLength);
+    const pin = places.get(place);
+    if (pin === undefined) continue;
+    const missing = ['nosuid', 'nodev', ...(pin.readOnly ? ['ro'] : [])].find((option) => !options.includes(option));
+    if (missing !== undefined) throw refuse(pin, `${point} is not ${missing}, and this host cannot make it so`);
+  }
+}
+
+function byLength(one: string, other: string): number {
+  return other.length - one.length;
+}
+
+/** Where a path of the session leads to inside. Its links are read and never followed: to the kernel they lead out. */
+async function resolveInside(root: string, path: string): Promise<string> {
+  let resolved = '/';
+  const rest = path.split('/').filter(Boolean);
+  for (let links = 0; rest.length > 0; ) {
+    const next = posix.join(resolved, rest.shift() as string);
+    // EINVAL: it is no link. A place that is not there is found out by what is missing in it.
+    const link = await readlink(join(root, next)).catch(() => undefined);
+    if (link === undefined) resolved = next;
+    else if (++links > MOST_LINKS) throw new DriverError('aborted', `too many links in ${path} of the session`);
+    else {
+      rest.unshift(...link.split('/').filter(Boolean));
+      if (link.startsWith('/')) resolved = '/';
+    }
+  }
+  return resolved;
+}

@@ -1,0 +1,123 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { Session } from '../../src/index.js';
+import { context } from '../support/context.js';
+import { observe, settle } from '../support/leaks.js';
+import { openProvider } from '../support/provider.js';
+
+const host = mkdtempSync(join(tmpdir(), 'cadre-mounts-'));
+chmodSync(host, 0o755);
+const worktree = join(host, 'worktree');
+mkdirSync(worktree);
+const provider = await openProvider({ volumeRoot: join(host, 'volumes') });
+const worker = await openProvider({ volumeRoot: join(host, 'volumes'), worktreePath: worktree });
+const before = await observe(context);
+afterAll(() => rmSync(host, { recursive: true }));
+
+async function sh(session: Session, line: string): Promise<string> {
+  const { stdout } = await session.exec('sh', ['-c', `exec 2>&1; ${line}`]);
+  return stdout.trim();
+}
+
+/** A new directory of the host with these files in it. */
+function make(name: string, files: Record<string, string> = {}): string {
+  const path = join(host, name);
+  mkdirSync(path, { recursive: true });
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(path, file), text);
+  return path;
+}
+
+describe('binds', () => {
+  test('are seen inside: at their own path or a target, read-only or not, files too', async () => {
+    const data = make('data', { a: 'from the host\n' });
+    const output = make('output');
+    await using session = await provider.createSession({
+      mounts: [
+        { path: data, readOnly: true },
+        { path: output, target: '/out', readOnly: false, type: 'bind' },
+        { path: join(data, 'a'), target: '/etc/one-file', readOnly: true },
+      ],
+    });
+    expect(await sh(session, `cat ${data}/a /etc/one-file`)).toBe('from the host\nfrom the host');
+    expect(await sh(session, `echo x > ${data}/a`)).toContain('Read-only file system');
+    expect(await sh(session, 'echo written > /out/b; cat /out/b')).toBe('written');
+    expect(readFileSync(join(output, 'b'), 'utf8')).toBe('written\n');
+    const table = await sh(session, "grep -E ' (/out|/etc/one-file) ' /proc/self/mountinfo");
+    for (const line of table.split('\n')) {
+      const [, , , , , options, ...optional] = line.split(' ');
+      expect(options?.split(',')).toEqual(expect.arrayContaining(['nosuid', 'nodev']));
+      // No peer group: nothing spreads to either side.
+      expect(optional.join(' ')).not.toMatch(/shared|master/);
+    }
+  });
+
+  test('the worktree is at /workspace, where commands begin', async () => {
+    writeFileSync(join(worktree, 'README'), 'work');
+    await using session = await worker.createSession();
+    expect(await sh(session, 'pwd; cat README; echo done > result')).toBe('/workspace\nwork');
+    expect(readFileSync(join(worktree, 'result'), 'utf8')).toBe('done\n');
+    expect((await session.exec('pwd', [], { cwd: '/' })).stdout).toBe('/\n');
+    const taken = { mounts: [{ path: host, target: '/workspace', readOnly: true }] };
+    await expect(worker.createSession(taken)).rejects.toMatchObject({
+      code: 'invalid-argument',
+      faults: [{ path: 'mounts[0].target', value: '/workspace' }],
+    });
+  });
+
+  test('a mount within another is seen, in whatever order they are given', async () => {
+    const outer = make('outer', { 'of-outer': '' });
+    mkdirSync(join(outer, 'inner'));
+    const inner = make('inner', { 'of-inner': '' });
+    await using session = await provider.createSession({
+      mounts: [
+        { path: inner, target: '/m/inner', readOnly: false },
+        { path: outer, target: '/m', readOnly: true },
+      ],
+    });
+    expect(await sh(session, 'ls /m /m/inner')).toBe('/m:\ninner\nof-outer\n\n/m/inner:\nof-inner');
+    expect(await sh(session, 'touch /m/inner/x && touch /m/x')).toContain('Read-only file system');
+  });
+
+  test('read-only goes down to the file systems below, with nosuid and nodev', async () => {
+    const top = make('top');
+    mkdirSync(join(top, 'below'));
+    execFileSync('mount', ['-t', 'tmpfs', 'below', join(top, 'below')]);
+    try {
+      await using session = await provider.createSession({ mounts: [{ path: top, target: '/top', readOnly: true }] });
+      expect(await sh(session, 'touch /top/below/x')).toContain('Read-only file system');
+      const options = (await sh(session, 'awk \'$5 == "/top/below" { print $6 }\' /proc/self/mountinfo')).split(',');
+      expect(options).toEqual(expect.arrayContaining(['ro', 'nosuid', 'nodev']));
+    } finally {
+      execFileSync('umount', [join(top, 'below')]);
+    }
+  });
+
+  test('of a link is of what it leads to', async () => {
+    const real = make('real', { f: 'real' });
+    symlinkSync(real, join(host, 'link'));
+    await using session = await provider.createSession({
+      mounts: [{ path: join(host, 'link'), target: '/l', readOnly: true }],
+    });
+    expect(await sh(session, 'cat /l/f')).toBe('real');
+    await session.stop({ timeoutMs: 100 });
+    await session.start();
+    expect(await sh(session, 'cat /l/f')).toBe('real');
+  });
+
+  test('are the same for a process that connects, and after a start', async () => {
+    const kept = make('kept', { f: '1' });
+    await using session = await provider.createSession({ mounts: [{ path: kept, target: '/k', readOnly: false }] });
+    const other = await worker.connect(session.sessionId);
+    await other.stop({ timeoutMs: 100 });
+    await other.start();
+    expect(await sh(other, 'cat /k/f; echo 2 > /k/f')).toBe('1');
+    expect(await sh(session, 'cat /k/f')).toBe('2');
+  });
+});
+
+test('nothing of all this is left', async () => {
+  expect(await settle(context, before)).toEqual(before);
+});
