@@ -18,7 +18,7 @@ const asking: Record<string, object> = {
   secrets: { secrets: [{ name: 'a', value: 'b' }] },
   'mounts.bind': { mounts: [{ path: '/srv', readOnly: true }] },
   'mounts.tmpfs': { mounts: [{ path: '/srv', readOnly: true, type: 'tmpfs' }] },
-  'mounts.volume': { mounts: [{ path: '/srv', readOnly: true, type: 'volume' }] },
+  'mounts.volume': { mounts: [{ path: 'v', target: '/v', readOnly: true, type: 'volume' }] },
   readOnlyRootfs: { readOnlyRootfs: true },
   user: { user: '1' },
   noNewPrivileges: { noNewPrivileges: true },
