@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# proto/ -> src/generated/, offline and the same on every machine:
+# proto/ -> src/generated/ and the policy's fields -> policy.schema.json, offline and the same on every machine:
 #
-#   bash scripts/generate.sh           write src/generated, without what no longer has a source
+#   bash scripts/generate.sh           write both, without what no longer has a source
 #   bash scripts/generate.sh --check   write nothing; fail on stale output, lint or format
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,7 @@ work=$(mktemp -d node_modules/.generate.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 "$buf" generate --output "$work"
 fresh=$work/src/generated
+node scripts/run-ts.mjs scripts/policy-schema.ts >"$work/policy.schema.json"
 
 if [ "${1:-}" = --check ]; then
   "$buf" lint
@@ -24,7 +25,16 @@ if [ "${1:-}" = --check ]; then
     echo "generate.sh: src/generated is stale, run npm run generate" >&2
     exit 1
   fi
-elif ! diff -r -q src/generated "$fresh" >/dev/null 2>&1; then
-  rm -rf src/generated
-  mv "$fresh" src/generated
+  if ! diff -u policy.schema.json "$work/policy.schema.json" >"$work/diff"; then
+    head -n 60 "$work/diff"
+    echo "generate.sh: policy.schema.json is stale, run npm run generate" >&2
+    exit 1
+  fi
+else
+  if ! diff -r -q src/generated "$fresh" >/dev/null 2>&1; then
+    rm -rf src/generated
+    mv "$fresh" src/generated
+  fi
+  # Over the old one, so that a failure above leaves it whole.
+  cp "$work/policy.schema.json" policy.schema.json
 fi

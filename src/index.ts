@@ -20,6 +20,8 @@ export type { RemoveUsedImageOptions } from './image/users.js';
 export type { Capabilities, Place } from './policy/capabilities.js';
 export type { PolicyDefaults } from './policy/defaults.js';
 export type { Feature } from './policy/features.js';
+export { buildPolicySchema } from './policy/json-schema.js';
+export type { JsonSchema } from './policy/schema.js';
 export type {
   FlatPolicy,
   HealthCheck,

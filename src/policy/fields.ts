@@ -1,4 +1,5 @@
 import { capabilityNames, ulimitNames } from './names.js';
+import { builtInProfiles } from './profiles.js';
 import { hide, TIMER_MS } from './rule.js';
 import {
   absolutePath,
@@ -128,4 +129,8 @@ const flat: Record<Exclude<keyof FlatPolicy, keyof IsolationPolicy>, Field> = {
 /** Of a policy that names no profile. */
 export const layerKeys = { ...canonical, ...flat };
 
-export const policyKeys = { profile: text(61), ...layerKeys };
+export const policyKeys = {
+  // Own profiles are known where they are given; the built-in names are what an editor can complete.
+  profile: either('the name of a profile', oneOf(...Object.keys(builtInProfiles)), text(61)),
+  ...layerKeys,
+};

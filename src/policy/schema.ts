@@ -1,7 +1,7 @@
 import { accept, type Findings, isRecord, object, type Rule } from './rule.js';
 
 /** JSON Schema, draft 2020-12. */
-type JsonSchema = Readonly<Record<string, unknown>>;
+export type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** A rule for what JSON can carry, said in JSON Schema as well: both are made from the same values. */
 export interface Field extends Rule {
