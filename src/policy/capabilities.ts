@@ -25,16 +25,12 @@ export interface Place {
 
 const nothing = 'nothing, as this version does not enforce it';
 const noNetwork = 'none, the one mode that this version has';
-const oldSeccomp = 'default or unconfined in this version';
 
 /** What the schema knows and no code enforces, with what is accepted instead. Enforcing one is to delete its line. */
 const notYet: Partial<Record<Feature, string>> = {
   'networkMode.allowlist': noNetwork,
   'networkMode.full': noNetwork,
   network: nothing,
-  'seccomp.strict': oldSeccomp,
-  'seccomp.path': oldSeccomp,
-  apparmor: nothing,
   userns: nothing,
   healthCheck: nothing,
   'resources.ioWeight': nothing,

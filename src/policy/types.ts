@@ -101,9 +101,9 @@ export interface IsolationPolicy {
   noNewPrivileges?: boolean;
   /** Changes to the default set, by name with or without `CAP_`; drops win. `ALL` drops every default and cannot be added. */
   capabilities?: { add?: string[]; drop?: string[] };
-  /** Filter of system calls. Defaults to `default`; `strict` and a path are not honoured yet. */
+  /** Filter of system calls; a path is that of a file with OCI's `linux.seccomp`. Defaults to `default`. */
   seccomp?: 'default' | 'strict' | 'unconfined' | { path: string };
-  /** Name of a profile that the host has loaded. Not honoured yet. */
+  /** Name of a profile of AppArmor that the host has loaded and enforces. */
   apparmor?: string;
   /** Maps root inside to an ordinary user of the host. Not honoured yet. */
   userns?: boolean | { uid: number; size: number };
@@ -133,7 +133,8 @@ export interface ResolvedPolicy {
   noNewPrivileges: boolean;
   user?: string;
   capabilities: { add: string[]; drop: string[] };
-  seccomp: 'default' | 'unconfined';
+  seccomp: NonNullable<IsolationPolicy['seccomp']>;
+  apparmor?: string;
   mounts: MountSpec[];
   envAllowlist: string[];
   secrets: SecretBinding[];

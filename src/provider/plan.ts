@@ -9,6 +9,7 @@ import { ID_PREFIX } from '../session/record.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
+import type { OciSeccomp } from '../spec/types.js';
 import type { SessionOptions } from './create-options.js';
 import type { ResolvedOptions } from './options.js';
 import { listSessionFiles, WORKSPACE } from './session-files.js';
@@ -28,8 +29,11 @@ export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath'>;
 
 interface PlanInput extends Surroundings {
   context: SessionContext;
+  /** Of the daemon. */
   uuid: string;
   host: HostFacts;
+  /** Content of the profile that the policy names as a file. */
+  seccomp?: OciSeccomp | undefined;
 }
 
 /** What was asked, checked without looking at any image: refused by name where it cannot be honoured. */
@@ -53,7 +57,7 @@ export function planSession(
   policy: ResolvedPolicy,
   session: SessionOptions,
   image: Image,
-  { context, uuid, host, hostEnv, worktreePath }: PlanInput,
+  { context, uuid, host, hostEnv, worktreePath, seccomp }: PlanInput,
 ): CreateRequest {
   const id = nameSession(session.name, uuid);
   const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
@@ -64,7 +68,18 @@ export function planSession(
   const files = listSessionFiles(policy, worktreePath);
   const volumes = files.volumes.map((volume) => volume.name);
   const cwd = worktreePath === undefined ? undefined : WORKSPACE;
-  const common = { policy, image: image.config, host, hostname: name ?? id, cgroupsPath, command, tty, env, cwd };
+  const common = {
+    policy,
+    image: image.config,
+    host,
+    hostname: name ?? id,
+    cgroupsPath,
+    command,
+    tty,
+    env,
+    cwd,
+    seccomp,
+  };
   return {
     image,
     user: policy.user ?? (image.config.User || '0'),

@@ -4,6 +4,7 @@ import { getImage, type Image } from '../image/image.js';
 import type { ImportOptions } from '../image/import.js';
 import { type Capabilities, describeCapabilities } from '../policy/capabilities.js';
 import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
+import { readConfinement } from '../session/confinement.js';
 import { connectSession } from '../session/connect.js';
 import { createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
@@ -60,11 +61,13 @@ export class ContainerdProvider implements AsyncDisposable {
     const host = readHostFacts();
     const check = () => checkRequest(resolved, asked, this.#describePlace(host, asked.runtime), this.#options);
     check();
+    const seccomp = await readConfinement(resolved);
     const { context, uuid } = await this.#connection.connect();
     // Again, now that the daemon is known.
     check();
     const image = await this.#getImage(asked.image ?? this.#options.image, asked.signal);
-    return createSession(context, planSession(resolved, asked, image, { ...this.#options, context, uuid, host }));
+    const facts = { ...this.#options, context, uuid, host, seccomp };
+    return createSession(context, planSession(resolved, asked, image, facts));
   }
 
   /** The session of that name, or a new one: of several callers at once one creates it and all get it. */

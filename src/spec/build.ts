@@ -25,6 +25,8 @@ export interface SpecInput {
   binds?: readonly Bind[];
   /** Where commands begin. Defaults to the image's working directory. */
   cwd?: string | undefined;
+  /** Content of the file that the policy names. */
+  seccomp?: OciSeccomp | undefined;
 }
 
 /** Throws `invalid-argument` for a command or an environment that no process can be given, with every fault. */
@@ -60,7 +62,7 @@ export function buildSpec(input: SpecInput): OciSpec {
   const rlimits = buildRlimits(policy);
   const faults = checkTotal(args, merged, rlimits);
   if (faults.length > 0) throw createInputError('session', faults);
-  const seccomp = chooseSeccomp(policy, host, capabilities);
+  const seccomp = input.seccomp ?? chooseSeccomp(policy, host, capabilities);
   return {
     ociVersion: '1.0.2',
     process: {
@@ -74,6 +76,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       noNewPrivileges: policy.noNewPrivileges,
       // Always said: what is not is inherited from containerd, which services keep from the kernel's choice.
       oomScoreAdj: policy.resources.oomScoreAdj ?? 0,
+      ...(policy.apparmor === undefined ? {} : { apparmorProfile: policy.apparmor }),
     },
     root: { path: 'rootfs', readonly: policy.readOnlyRootfs },
     hostname,
@@ -92,9 +95,12 @@ export function buildSpec(input: SpecInput): OciSpec {
 
 /** No filter only where none was asked for: one that cannot be had is a mismatch, never left out. */
 function chooseSeccomp(policy: ResolvedPolicy, host: HostFacts, capabilities: OciCapabilities): OciSeccomp | undefined {
-  if (policy.seccomp === 'unconfined') return undefined;
-  const profile = host.seccomp ? buildSeccomp(host.arch, capabilities.bounding) : undefined;
+  const { seccomp: asked } = policy;
+  if (asked === 'unconfined') return undefined;
+  if (typeof asked === 'object')
+    throw new DriverError('failed-precondition', `seccomp profile ${asked.path} was not read`);
+  const profile = host.seccomp ? buildSeccomp(host.arch, capabilities.bounding, asked) : undefined;
   if (profile !== undefined) return profile;
   const expected = `unconfined, as this host (${host.arch}) cannot filter system calls`;
-  throw new CapabilityMismatchError('containerd', [{ path: 'seccomp', value: policy.seccomp, expected }]);
+  throw new CapabilityMismatchError('containerd', [{ path: 'seccomp', value: asked, expected }]);
 }

@@ -1,4 +1,4 @@
-import { allowed, openedBy } from './syscalls.js';
+import { allowed, openedBy, strictlyAllowed } from './syscalls.js';
 import type { OciSeccomp, OciSeccompRule } from './types.js';
 
 type Arg = NonNullable<OciSeccompRule['args']>[number];
@@ -10,13 +10,25 @@ const ENOSYS = 38;
 // include/uapi/linux/sched.h: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET together.
 const NAMESPACE_FLAGS = 0x7e020000;
 
+const AF_UNIX = 1;
 const AF_NETLINK = 16;
 const AF_PACKET = 17;
+/** AF_INET and AF_INET6. */
+const internet = [2, 10];
 /**
  * AF_UNIX, AF_INET and AF_INET6. A list of what is open, as the kernel has some 45: AF_ALG and AF_VSOCK, which reach its
  * crypto and the host, are only the best known of those that are not.
  */
-const families = [1, 2, 10];
+const families = [AF_UNIX, ...internet];
+
+/** By type (SOCK_STREAM, SOCK_DGRAM): the protocol that 0 stands for, and its own number: TCP, UDP. */
+const transports: [type: number, protocols: number[]][] = [
+  [1, [0, 6]],
+  [2, [0, 17]],
+];
+/** SOCK_NONBLOCK and SOCK_CLOEXEC stand above it. */
+const SOCK_TYPE = 0xf;
+const NETLINK_ROUTE = 0;
 
 /**
  * NETLINK_ROUTE, which libc lists interfaces with, NETLINK_SOCK_DIAG (ss) and NETLINK_KOBJECT_UEVENT (libudev). The rest
@@ -25,8 +37,11 @@ const families = [1, 2, 10];
 const netlinks = [0, 4, 15];
 const NETLINK_AUDIT = 9;
 
-/** Linux as it is, the same without randomised addresses (gdb and ThreadSanitizer ask for it), and the question. */
-const personalities = [0, 0x40000, 0xffffffff];
+// Of personality(2): Linux as it is, the same without randomised addresses (gdb and ThreadSanitizer ask for it), and the
+// question which it is.
+const PER_LINUX = 0;
+const ADDR_NO_RANDOMIZE = 0x40000;
+const ASK = 0xffffffff;
 
 const architectures: Record<string, string> = { x64: 'SCMP_ARCH_X86_64', arm64: 'SCMP_ARCH_AARCH64' };
 
@@ -41,10 +56,18 @@ export function hasSeccomp(arch: string): boolean {
  * on purpose: io_uring (its requests pass no filter), new namespaces and mounts, ptrace and its relatives, bpf, perf,
  * keyrings, modules, kexec, userfaultfd. Few entries and one architecture, as runc compiles all of it at every start and
  * every exec. Undefined for a processor that we have no profile for.
+ *
+ * `strict` has fewer calls, no protocols but TCP and UDP (SCTP, DCCP, MPTCP and ping sockets are modules that a session
+ * could have loaded), no netlink but for the list of interfaces, and no personality but the present one.
  */
-export function buildSeccomp(arch: string, capabilities: readonly string[]): OciSeccomp | undefined {
+export function buildSeccomp(
+  arch: string,
+  capabilities: readonly string[],
+  profile: 'default' | 'strict' = 'default',
+): OciSeccomp | undefined {
   const architecture = hasSeccomp(arch) ? architectures[arch] : undefined;
   if (architecture === undefined) return undefined;
+  const isStrict = profile === 'strict';
   const has = (name: string) => capabilities.includes(name);
   const opened = capabilities.flatMap((name) => openedBy[name] ?? []);
   return {
@@ -53,12 +76,15 @@ export function buildSeccomp(arch: string, capabilities: readonly string[]): Oci
     // No 32-bit sub-architecture: i386's socketcall(2) hides the family of a socket from these rules.
     architectures: [architecture],
     syscalls: [
-      allow([...new Set([...allowed, ...opened])]),
-      ...[...families, ...(has('CAP_NET_RAW') ? [AF_PACKET] : [])].map((family) => allowSocket(family)),
+      allow([...new Set([...(isStrict ? strictlyAllowed : allowed), ...opened])]),
+      ...(isStrict ? listStrictSockets() : families.map((family) => allowSocket(family))),
+      ...(has('CAP_NET_RAW') ? listRawSockets(isStrict) : []),
       ...(has('CAP_NET_ADMIN')
         ? [allowSocket(AF_NETLINK)]
-        : netlinks.map((protocol) => allowSocket(AF_NETLINK, protocol))),
-      ...personalities.map((persona) => allow(['personality'], matchInt(0, persona))),
+        : (isStrict ? [NETLINK_ROUTE] : netlinks).map((protocol) => allowSocket(AF_NETLINK, protocol))),
+      ...(isStrict ? [PER_LINUX, ASK] : [PER_LINUX, ADDR_NO_RANDOMIZE, ASK]).map((persona) =>
+        allow(['personality'], matchInt(0, persona)),
+      ),
       ...(has('CAP_SYS_ADMIN') ? [allow(['clone', 'clone3'])] : closeNamespaces()),
       ...(has('CAP_NET_ADMIN') ? [] : hideAudit(has('CAP_AUDIT_WRITE'))),
     ],
@@ -80,6 +106,31 @@ function allowSocket(family: number, protocol?: number): OciSeccompRule {
     matchInt(0, family),
     ...(protocol === undefined ? [] : [matchInt(2, protocol)]),
   );
+}
+
+function listStrictSockets(): OciSeccompRule[] {
+  const names = ['socket', 'socketpair'];
+  const rules = internet.flatMap((family) =>
+    transports.flatMap(([type, protocols]) =>
+      protocols.map((protocol) =>
+        allow(
+          names,
+          matchInt(0, family),
+          { index: 1, value: SOCK_TYPE, valueTwo: type, op: 'SCMP_CMP_MASKED_EQ' },
+          matchInt(2, protocol),
+        ),
+      ),
+    ),
+  );
+  return [allowSocket(AF_UNIX), ...rules];
+}
+
+/** SOCK_RAW of the internet's families is among those that `default` has open; the capability is what it takes. */
+function listRawSockets(isStrict: boolean): OciSeccompRule[] {
+  const SOCK_RAW = 3;
+  const raw = { index: 1, value: SOCK_TYPE, valueTwo: SOCK_RAW, op: 'SCMP_CMP_MASKED_EQ' };
+  const rules = isStrict ? internet.map((family) => allow(['socket'], matchInt(0, family), raw)) : [];
+  return [allowSocket(AF_PACKET), ...rules];
 }
 
 function closeNamespaces(): OciSeccompRule[] {

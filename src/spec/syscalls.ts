@@ -48,6 +48,20 @@ const tracing = 'uretprobe uprobe';
 export const allowed: string[] = [files, waiting, memory, processes, users, time, messages, tracing].flatMap(split);
 
 /**
+ * What `strict` leaves out of them: System V and POSIX message queues, semaphores and shared memory, the kernel's old
+ * asynchronous I/O, special files, pages given to pipes, file handles, memory hidden from the kernel, other processes'
+ * memory. Little of today's software calls them, and all have had holes of their own.
+ */
+const rarelyMeant = new Set(
+  split(`
+    io_cancel io_destroy io_getevents io_pgetevents io_setup io_submit memfd_secret mknod mknodat mq_getsetattr mq_notify
+    mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd name_to_handle_at process_madvise
+    process_mrelease semctl semget semop semtimedop shmat shmctl shmdt shmget vmsplice`),
+);
+
+export const strictlyAllowed: string[] = allowed.filter((name) => !rarelyMeant.has(name));
+
+/**
  * Calls that a capability is for (capabilities(7)): without it the kernel refuses most of them by itself, and the filter
  * keeps what is left of their code out of reach. io_uring, keyrings and userfaultfd are for none: they stay closed.
  */

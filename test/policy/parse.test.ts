@@ -286,14 +286,11 @@ describe('findMismatches', () => {
       find({
         networkMode: 'allowlist',
         network: { allow: ['example.org'] },
-        apparmor: 'p',
         userns: true,
         healthCheck: { test: ['true'] },
-        seccomp: 'strict',
         resources: { ioWeight: 5, diskMb: 5, cpus: 3, memoryMb: 2048 },
       }).sort(),
     ).toEqual([
-      'apparmor',
       'healthCheck',
       'network',
       'networkMode',
@@ -301,7 +298,6 @@ describe('findMismatches', () => {
       'resources.diskMb',
       'resources.ioWeight',
       'resources.memoryMb',
-      'seccomp',
       'userns',
     ]);
     expect(find({ networkIsolation: false, cpu: 3, memory: 2 ** 31 })).toEqual(['networkIsolation', 'cpu', 'memory']);

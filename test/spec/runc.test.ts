@@ -42,6 +42,29 @@ const closed: [name: string, call: string, errno: number][] = [
   ['a call of the future', '0 3e7', ENOSYS],
 ];
 
+/** Open by default, and closed by `strict`. */
+const strictlyClosed: [name: string, call: string, errno: number][] = [
+  ['socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP)', '0 29 2 1 84', EPERM],
+  ['socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP)', '0 29 2 1 106', EPERM],
+  ['socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)', '0 29 2 2 1', EPERM],
+  ['socket(AF_INET6, SOCK_RAW)', '0 29 a 3 3a', EPERM],
+  ['socket(AF_NETLINK, NETLINK_SOCK_DIAG)', '0 29 10 3 4', EPERM],
+  ['personality(ADDR_NO_RANDOMIZE)', '0 87 40000', EPERM],
+  ['msgget', '0 44 0 3b6', EPERM],
+  ['shmget', '0 1d 0 1000 3b6', EPERM],
+  ['io_setup', '0 ce 1', EPERM],
+  ['vmsplice', '0 116', EPERM],
+  ['name_to_handle_at', '0 12f', EPERM],
+];
+
+const strictlyOpen: [name: string, call: string, errno: number][] = [
+  ['socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)', '0 29 2 80801', 0],
+  ['socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDP)', '0 29 a 2 11', 0],
+  ['socket(AF_UNIX, SOCK_SEQPACKET)', '0 29 1 5', 0],
+  ['socket(AF_NETLINK, NETLINK_ROUTE)', '0 29 10 3 0', 0],
+  ['personality(what it is)', '0 87 ffffffff', 0],
+];
+
 const open: [name: string, call: string, errno: number][] = [
   ['socket(AF_UNIX) with more above the int', '0 29 100000001 1', 0],
   ['socket(AF_INET6)', '0 29 a 1', 0],
@@ -92,6 +115,16 @@ describe.skipIf(obstacle !== undefined)('a spec, run by runc', () => {
       const same = probe(free, refused).filter(([, errno], index) => errno === refused[index]?.[2]);
       expect(same).toEqual([]);
       expect(free.sh('grep Seccomp: /proc/self/status')).toMatch(/\t0$/);
+    });
+
+    test('strict closes more, and only strict does', () => {
+      using strict = new RuncSandbox(rootfs, { seccomp: 'strict' });
+      const calls = [...refused, ...closed, ...strictlyClosed, ...strictlyOpen];
+      expect(probe(strict, calls)).toEqual(expectErrnos(calls));
+      expect(probe(sandbox, strictlyClosed).filter(([, errno]) => errno === EPERM)).toEqual([
+        // The capability is what is missing there.
+        ['socket(AF_INET6, SOCK_RAW)', EPERM],
+      ]);
     });
 
     test('a capability opens the calls that it is for, and no others', () => {
@@ -168,7 +201,7 @@ describe.skipIf(obstacle !== undefined)('a spec, run by runc', () => {
     ).toBe(`4755 1000 1\na a/b a/b/f a/b/l a/h a/p late\nagent\n143\nhello`);
   });
 
-  test('Node finds its threads, sockets, timers and children', () => {
+  test.each(['default', 'strict'])('Node finds its threads, sockets, timers and children under %s', (profile) => {
     const script = `
       const { Worker } = require('worker_threads'), { once } = require('events'), fs = require('fs');
       (async () => {
@@ -183,7 +216,8 @@ describe.skipIf(obstacle !== undefined)('a spec, run by runc', () => {
         console.log(length, text, child, Object.keys(require('os').networkInterfaces()).join());
         process.exit(0);
       })();`;
-    const { stdout, stderr } = sandbox.exec('node', ['-e', script]);
+    using box = new RuncSandbox(rootfs, { profile, resources: { memoryMb: 512, cpus: 1, pidsLimit: 64 } });
+    const { stdout, stderr } = box.exec('node', ['-e', script]);
     expect(stdout.trim() || stderr).toBe('36 served child lo');
   });
 
