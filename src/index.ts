@@ -10,6 +10,8 @@ export {
   type Fault,
 } from './core/error.js';
 export type { ArchiveSource } from './image/archive.js';
+export type { FileChange } from './image/changes.js';
+export type { DiffOptions } from './image/diff.js';
 export type { HistoryEntry, ImageConfig, Platform, TypedBlob } from './image/document.js';
 export type { ExportOptions } from './image/export.js';
 export type { Image, ImageOrigin, RemoveImageOptions, StoredImage } from './image/image.js';
@@ -41,15 +43,18 @@ export { ContainerdKataAdapter, type SandboxOptions } from './provider/kata-adap
 export type { ProviderOptions } from './provider/options.js';
 export { ContainerdProvider } from './provider/provider.js';
 export type { AttachOptions } from './session/attach.js';
+export type { CommitOptions } from './session/commit.js';
 export type { SessionEvent } from './session/events.js';
 export type { ExecOptions, ExecResult, TtySize } from './session/exec-options.js';
 export type { Execution } from './session/execution.js';
 export type { RunningExec } from './session/executor.js';
+export type { ForkOptions } from './session/fork.js';
 export type { SessionInfo } from './session/info.js';
 export type { KillReport } from './session/kill-tree.js';
 export type { ListFilter } from './session/list.js';
 export type { LogOptions } from './session/logs.js';
 export type { ReapReport } from './session/reap.js';
+export type { SessionParent } from './session/record.js';
 export type { Session } from './session/session.js';
 export type { SessionStats, WatchStatsOptions } from './session/stats.js';
 export type { StopOptions, TaskState } from './session/task.js';

@@ -76,6 +76,11 @@ async function abortIngest(channel: Channel, ref: string): Promise<unknown[]> {
   }
 }
 
+/** Bytes in memory as the data of a blob. */
+export async function* yieldOnce(data: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield data;
+}
+
 /** Sets labels of a blob; other labels stay. Throws `not-found` when the blob is not there. */
 export async function setLabels(
   channel: Channel,

@@ -1,4 +1,5 @@
 import { DriverError } from '../core/error.js';
+import type { TypedBlob } from './document.js';
 
 export const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
 export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
@@ -24,6 +25,12 @@ export function isIndex(mediaType: string): boolean {
 
 export function isConfig(mediaType: string): boolean {
   return configs.has(mediaType);
+}
+
+/** A Docker layer in an OCI manifest's words; the bytes are the same. */
+export function toOciLayer(blob: TypedBlob): TypedBlob {
+  const [, compression = ''] = blob.mediaType.match(/[.]tar(?:[+.](gzip|zstd))?$/) ?? [];
+  return { ...blob, mediaType: compression === '' ? OCI_LAYER : `${OCI_LAYER}+${compression}` };
 }
 
 /** Throws `invalid-argument` for what is neither a manifest nor an index, with the reason where it is a known one. */

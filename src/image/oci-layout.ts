@@ -1,5 +1,5 @@
 import { DriverError, formatValue, hasCode } from '../core/error.js';
-import { writeBlob } from './content.js';
+import { writeBlob, yieldOnce } from './content.js';
 import { type Descriptor, expectRecord, parseIndex, pickBlob, type TypedBlob } from './document.js';
 import type { IngestedArchive } from './ingest.js';
 import type { Leased } from './lease.js';
@@ -86,10 +86,6 @@ export async function storeDocument(
   const blob = await writeBlob(leased, { data: yieldOnce(document), subject, size: document.length }, { signal });
   blobs.set(blob.digest, blob.size);
   return blob;
-}
-
-async function* yieldOnce(data: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield data;
 }
 
 const operation = 'read archive';

@@ -23,6 +23,16 @@ export async function readSnapshotUsage(
   }
 }
 
+/** What the snapshotter knows of a snapshot; undefined when there is none of that name. */
+export async function findSnapshot(channel: Channel, snapshotter: string, key: string): Promise<Info | undefined> {
+  try {
+    return (await channel.unary(SnapshotsService.stat, { snapshotter, key })).info;
+  } catch (error) {
+    if (hasCode(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
 /** All snapshots of the namespace that pass containerd's filters. */
 export async function* listSnapshots(
   channel: Channel,

@@ -30,7 +30,7 @@ interface Layer {
 
 const operation = 'unpack image';
 /** A snapshot is walked when it is committed and when it is removed: with many files this takes long. */
-const SLOW_MS = 120_000;
+export const SLOW_MS = 120_000;
 /** The daemon reports what it met in a layer as UNKNOWN, in the words of Go's libraries. */
 const applyFailures: [RegExp, ErrorCode][] = [
   [/no space left|disk quota/, 'resource-exhausted'],
@@ -127,7 +127,7 @@ async function commitLayer(
 }
 
 /** Returns the digest of what was unpacked. */
-async function applyLayer(
+export async function applyLayer(
   channel: Channel,
   name: string,
   blob: TypedBlob,

@@ -1,8 +1,10 @@
 import { rmdir } from 'node:fs/promises';
 import { describeOwner } from '../core/owner.js';
+import type { Image } from '../image/image.js';
 import { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
-import { nameStateDirectory, type SessionContext } from '../session/context.js';
+import { type ForkRequest, nameStateDirectory, type SessionContext } from '../session/context.js';
+import type { CreateRequest } from '../session/create.js';
 import { reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
 import { assertHost, type ResolvedOptions } from './options.js';
@@ -16,18 +18,23 @@ export interface Connected {
   uuid: string;
 }
 
+/** Plans a session that is to be like another one. */
+type PlanFork = (request: ForkRequest, image: Image, connected: Connected) => CreateRequest;
+
 /** The one connection of a provider, with the reaper that runs for as long as it is open. */
 export class Connection {
   readonly channel: Channel;
   /** Those that were created here and are not destroyed. */
   readonly sessions = new Set<Session>();
   readonly #options: ResolvedOptions;
+  readonly #plan: PlanFork;
   #connected: Promise<Connected> | undefined;
   #version: string | undefined;
   #reaper: NodeJS.Timeout | undefined;
 
-  constructor(options: ResolvedOptions) {
+  constructor(options: ResolvedOptions, plan: PlanFork) {
     this.#options = options;
+    this.#plan = plan;
     this.channel = new Channel(options);
   }
 
@@ -68,6 +75,7 @@ export class Connection {
       owner: describeOwner(),
       sessions: this.sessions,
       unfinished: new Map(),
+      plan: (request, image) => this.#plan(request, image, { context, uuid }),
     };
     const reap = () => {
       // What resists is tried again in a minute, and told to whoever calls `reap`.

@@ -1,9 +1,10 @@
 import type { PolicyBase } from '../policy/defaults.js';
 import { parsePolicy } from '../policy/parse.js';
-import { abortSignal, accept, dictionary, environment, type Rule } from '../policy/rule.js';
+import { abortSignal, accept, environment, type Rule } from '../policy/rule.js';
 import { boolean, pattern, text } from '../policy/schema.js';
 import type { IsolationPolicy, ResolvedPolicy } from '../policy/types.js';
 import { timeToLive } from '../session/extend.js';
+import { metadataRule } from '../session/metadata.js';
 
 /** What a session is, beside its policy. */
 export interface SessionOptions {
@@ -30,11 +31,6 @@ export interface SessionOptions {
 
 export type CreateOptions = IsolationPolicy & SessionOptions;
 
-/** containerd takes labels of 4096 bytes, key and value together; the key has our prefix. */
-const METADATA_BYTES = 4000;
-const KEY_LENGTH = 200;
-const VALUE_BYTES = METADATA_BYTES - KEY_LENGTH;
-
 const sessionKeys: Record<keyof SessionOptions, Rule> = {
   image: text(),
   runtime: text(),
@@ -51,14 +47,7 @@ const sessionKeys: Record<keyof SessionOptions, Rule> = {
   tty: boolean,
   stdin: boolean,
   env: environment,
-  metadata: dictionary(
-    new RegExp(`^[A-Za-z0-9._/-]{1,${KEY_LENGTH}}$`),
-    `a key of at most ${KEY_LENGTH} letters, digits and . _ / -`,
-    accept(
-      (value) => typeof value === 'string' && Buffer.byteLength(value) <= VALUE_BYTES,
-      `a text of at most ${VALUE_BYTES} bytes`,
-    ),
-  ),
+  metadata: metadataRule,
   ttlMs: timeToLive,
   signal: abortSignal,
 };

@@ -2,10 +2,10 @@ import { createHash, randomBytes } from 'node:crypto';
 import { CapabilityMismatchError } from '../core/error.js';
 import type { Image } from '../image/image.js';
 import { findMismatches, type Place } from '../policy/capabilities.js';
-import type { ResolvedPolicy } from '../policy/types.js';
+import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
-import { ID_PREFIX } from '../session/record.js';
+import { type AskedSession, ID_PREFIX } from '../session/record.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
@@ -91,6 +91,8 @@ export function planSession(
       ...(name === undefined ? {} : { name }),
       owner: context.owner,
       image: image.name,
+      manifest: image.manifest,
+      asked: describeAsked(policy, session),
       runtime: RUNC,
       snapshotter: context.snapshotter,
       createdAt,
@@ -100,5 +102,19 @@ export function planSession(
       ...(volumes.length === 0 ? {} : { volumes }),
       ...(timeoutMs === undefined ? {} : { execTimeoutMs: timeoutMs }),
     },
+  };
+}
+
+/** What was asked, to be kept with the session: without what is kept elsewhere, and without the values of secrets. */
+function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env }: SessionOptions): AskedSession {
+  const hide = (secrets: SecretBinding[]) => secrets.map((secret) => ({ ...secret, value: '' }));
+  const { secrets } = policy.asked;
+  const hidden = { ...policy.asked, ...(secrets === undefined ? {} : { secrets: hide(secrets) }) };
+  return {
+    policy: { ...policy, secrets: hide(policy.secrets), asked: hidden },
+    ...(command === undefined ? {} : { command }),
+    ...(tty === undefined ? {} : { tty }),
+    ...(stdin === undefined ? {} : { stdin }),
+    ...(env === undefined ? {} : { env }),
   };
 }

@@ -3,10 +3,12 @@ import type { ArchiveSource } from '../image/archive.js';
 import { getImage, type Image } from '../image/image.js';
 import type { ImportOptions } from '../image/import.js';
 import { type Capabilities, describeCapabilities } from '../policy/capabilities.js';
+import { parsePolicy } from '../policy/parse.js';
 import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
 import { readConfinement } from '../session/confinement.js';
 import { connectSession } from '../session/connect.js';
-import { createSession } from '../session/create.js';
+import type { ForkRequest } from '../session/context.js';
+import { type CreateRequest, createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
 import type { ExecOptions, ExecResult } from '../session/exec-options.js';
 import { readHostFacts } from '../session/host.js';
@@ -16,7 +18,7 @@ import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
 import type { HostFacts } from '../spec/host.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
-import { Connection } from './connection.js';
+import { type Connected, Connection } from './connection.js';
 import { type CreateOptions, parseCreateOptions } from './create-options.js';
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
@@ -36,7 +38,7 @@ export class ContainerdProvider implements AsyncDisposable {
   /** Throws `invalid-argument`, naming every fault, when an option is wrong. */
   constructor(options: ProviderOptions) {
     this.#options = resolveOptions(options);
-    this.#connection = new Connection(this.#options);
+    this.#connection = new Connection(this.#options, (...args) => this.#planFork(...args));
   }
 
   /**
@@ -147,6 +149,15 @@ export class ContainerdProvider implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopAll();
     await this.#connection.close();
+  }
+
+  /** What a fork may be is judged as what any session may be, on the policy that its parent has unless it gets its own. */
+  #planFork(request: ForkRequest, image: Image, connected: Connected): CreateRequest {
+    const { override, runtime, ...session } = request;
+    const host = readHostFacts();
+    const policy = override === undefined ? request.policy : parsePolicy(override, { base: this.#options.base });
+    checkRequest(policy, session, this.#describePlace(host, runtime), this.#options);
+    return planSession(policy, session, image, { ...this.#options, ...connected, host });
   }
 
   #describePlace(host: HostFacts, runtime = this.#options.runtime) {

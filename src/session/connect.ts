@@ -2,14 +2,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
-import { unpackJson } from '../rpc/any.js';
-import type { OciSpec } from '../spec/types.js';
 import { FifoPool } from '../stdio/fifo.js';
 import { findCgroup } from './cgroup.js';
 import { isHalf, isLive, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory } from './directory.js';
-import { type Found, findRecord } from './find.js';
+import { type Found, findRecord, readSpec } from './find.js';
 import { removeSession } from './remove.js';
 import { Session } from './session.js';
 import { readTask, type TaskInfo } from './task.js';
@@ -21,7 +19,6 @@ const PAUSE_MS = 20;
 /** Takes up a session that any process created, by id or by name. One that is being created is waited for. */
 export async function connectSession(context: SessionContext, idOrName: string): Promise<Session> {
   const { record, container, task } = await findReady(context, idOrName);
-  if (container.spec === undefined) throw new DriverError('data-loss', `session ${record.id} has no spec`);
   const directory = join(context.directory, record.id);
   await makeDirectory(directory);
   const undo = new Cleanup();
@@ -29,7 +26,7 @@ export async function connectSession(context: SessionContext, idOrName: string):
   return new Session({
     context,
     record,
-    spec: unpackJson(container.spec) as OciSpec,
+    spec: readSpec(container),
     init: { pid: task.pid, cgroup: findCgroup(task.pid) },
     fifos: new FifoPool(directory),
     undo,

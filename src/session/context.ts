@@ -1,8 +1,21 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
+import type { Image } from '../image/image.js';
 import type { Channel } from '../rpc/channel.js';
+import type { CreateRequest } from './create.js';
+import type { AskedSession } from './record.js';
 import type { Session } from './session.js';
+
+/** A session to be made like another one. */
+export interface ForkRequest extends AskedSession {
+  runtime: string;
+  metadata: Record<string, string>;
+  /** A policy in the user's words, instead of the other one's. */
+  override?: unknown;
+  ttlMs?: number;
+  signal?: AbortSignal;
+}
 
 /** What every session of one provider shares. */
 export interface SessionContext {
@@ -19,6 +32,8 @@ export interface SessionContext {
   sessions: Set<Session>;
   /** What could not be undone, by session id: the owner lives, so that no other reaper takes it. */
   unfinished: Map<string, Cleanup>;
+  /** Decides all about a session that is to be like another one; throws as the provider's `createSession` does. */
+  plan: (request: ForkRequest, image: Image) => CreateRequest;
 }
 
 /**

@@ -40,6 +40,8 @@ const PAUSE_MS = 25;
 export interface CreateRequest {
   record: SessionRecord;
   image: Image;
+  /** Name of the committed snapshot that its root file system goes on from. Defaults to the image's layers. */
+  base?: string;
   /** `name`, `uid`, `uid:gid` or `name:group`, as the image's files have it. */
   user: string;
   buildSpec: (user: OciUser, binds: Bind[]) => OciSpec;
@@ -84,7 +86,7 @@ async function attempt(context: SessionContext, request: CreateRequest): Promise
 }
 
 async function conduct(context: SessionContext, request: CreateRequest, undo: Cleanup): Promise<Session> {
-  const { record, image, user, buildSpec, binds, secrets, runtimeOptions, signal } = request;
+  const { record, image, base, user, buildSpec, binds, secrets, runtimeOptions, signal } = request;
   const { channel, snapshotter } = context;
   const { id } = record;
   await using pins = await pinSources(context, binds);
@@ -111,7 +113,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   checkAborted(signal);
   const rootfs = await undo.acquire(
     'snapshot',
-    () => prepareRootfs(leased, { image, key: id, snapshotter, signal }),
+    () => prepareRootfs(leased, { image, base, key: id, snapshotter, signal }),
     () => whenOurs(() => removeRootfs(channel, { key: id, snapshotter })),
   );
 

@@ -1,13 +1,21 @@
 import { DriverError, hasCode } from '../core/error.js';
 import type { Container } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { unpackJson } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
+import type { OciSpec } from '../spec/types.js';
 import { ID_PREFIX, LABEL, readRecord, type SessionRecord } from './record.js';
 
 /** A session's record with the container that it was read from. */
 export interface Found {
   record: SessionRecord;
   container: Container;
+}
+
+/** The OCI document that a session's container has. */
+export function readSpec({ id, spec }: Container): OciSpec {
+  if (spec === undefined) throw new DriverError('data-loss', `session ${id} has no spec`);
+  return unpackJson(spec) as OciSpec;
 }
 
 /** All sessions of the namespace, whoever made them. Other clients' containers are passed over. */

@@ -1,5 +1,5 @@
 import type { Channel } from '../rpc/channel.js';
-import type { SessionRecord } from './record.js';
+import type { SessionParent, SessionRecord } from './record.js';
 import { readTask, type TaskState } from './task.js';
 
 /** A session as it is now. */
@@ -8,6 +8,8 @@ export interface SessionInfo {
   name?: string;
   state: TaskState;
   image: string;
+  /** Of a fork: where it comes from. */
+  parent?: SessionParent;
   runtime: string;
   metadata: Record<string, string>;
   createdAt: Date;
@@ -18,12 +20,13 @@ export interface SessionInfo {
 
 export async function readInfo(channel: Channel, record: SessionRecord): Promise<SessionInfo> {
   const { state, exitCode } = await readTask(channel, record.id);
-  const { id, name, image, runtime, metadata, createdAt, expiresAt } = record;
+  const { id, name, image, parent, runtime, metadata, createdAt, expiresAt } = record;
   return {
     sessionId: id,
     ...(name === undefined ? {} : { name }),
     state,
     image,
+    ...(parent === undefined ? {} : { parent }),
     runtime,
     metadata,
     createdAt,

@@ -15,6 +15,7 @@ import { pinAgain } from './pins.js';
 import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { removeSessionTask } from './remove.js';
+import { withRootfs } from './rootfs-state.js';
 import { createTask, type Init, readMounts, readTask, startTask } from './task.js';
 
 /** For how long the init may take to get to the command, in ms. */
@@ -56,7 +57,11 @@ export async function startMain(channel: Channel, { record, directory, init, spe
 }
 
 /** Runs a stopped session again, on the same root file system. */
-export async function restartMain(context: SessionContext, main: Omit<MainStart, 'init'>): Promise<Init> {
+export function restartMain(context: SessionContext, main: Omit<MainStart, 'init'>): Promise<Init> {
+  return withRootfs(context, main.record, () => restart(context, main));
+}
+
+async function restart(context: SessionContext, main: Omit<MainStart, 'init'>): Promise<Init> {
   const { channel } = context;
   const { id, snapshotter } = main.record;
   const { state } = await readTask(channel, id);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isOwnerAlive } from '../core/owner.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
+import { listUnfinishedForks } from '../image/fork-point.js';
 import { listSnapshots } from '../image/snapshot.js';
 import { isLive, listCreations } from './claim.js';
 import type { SessionContext } from './context.js';
@@ -11,6 +12,7 @@ import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './l
 import { trimLogs } from './logs.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
+import { finishFork } from './rootfs-state.js';
 
 /** What containerd does not know of may be what it is just starting, while it is younger. */
 const MIN_AGE_MS = 10_000;
@@ -75,6 +77,12 @@ export async function reapLeftovers(
     const isUnstarted = tasks.get(record.id) === Status.CREATED && !isOwnerAlive(record.owner);
     if (isLive({ creation, record }, now) && !isUnstarted) continue;
     await attempt('session', report.sessions, record.id, () => removeSession(context, record));
+  }
+  for (const { name, source } of (await listUnfinishedForks(channel, context.snapshotter)).filter(
+    ({ isAbandoned }) => isAbandoned,
+  )) {
+    const record = found.find(({ record }) => record.id === source)?.record;
+    await attempt('fork point', report.remains, name, () => finishFork(context, record, name));
   }
   // Logs grow on while no process of their session lives.
   for (const { record } of found.filter(({ record }) => record.command !== undefined)) {

@@ -1,6 +1,8 @@
 import { DriverError } from '../core/error.js';
 import { OWNER_LABEL } from '../core/owner.js';
 import type { Any } from '../generated/google/protobuf/any.js';
+import type { TypedBlob } from '../image/document.js';
+import type { ResolvedPolicy } from '../policy/types.js';
 import { packJson, unpackJson } from '../rpc/any.js';
 
 /**
@@ -19,6 +21,9 @@ export const LABEL = {
   metadata: 'cadre.dev/metadata.',
 } as const;
 
+/** By it the garbage collector keeps an image's content for as long as the container lives, whatever its name does. */
+const MANIFEST_LABEL = 'containerd.io/gc.ref.content.image';
+
 /** Type of the OCI document in a container record, as containerd's own clients name it. */
 export const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec';
 
@@ -32,6 +37,23 @@ interface CommandIo {
   stdin: boolean;
 }
 
+/** What was asked of a session, so that forks can be made like it. The values of secrets are left out. */
+export interface AskedSession {
+  policy: ResolvedPolicy;
+  command?: readonly string[];
+  tty?: boolean;
+  stdin?: boolean;
+  env?: Record<string, string>;
+}
+
+/** Where a fork comes from. */
+export interface SessionParent {
+  /** Id of the session. */
+  session: string;
+  /** Name of the snapshot. */
+  snapshot: string;
+}
+
 /** What a session is, as containerd keeps it. There is no other place that could disagree. */
 export interface SessionRecord {
   id: string;
@@ -39,6 +61,11 @@ export interface SessionRecord {
   /** The process that answers for the session, see `describeOwner`. */
   owner: string;
   image: string;
+  /** What the image's name stood for then; the record keeps it in the store. */
+  manifest: TypedBlob;
+  asked: AskedSession;
+  /** Of a fork: the session that it began as, and the snapshot that both have below them. */
+  parent?: SessionParent;
   /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */
   runtime: string;
   snapshotter: string;
@@ -54,8 +81,8 @@ export interface SessionRecord {
   execTimeoutMs?: number;
 }
 
-export function buildLabels({ owner, name, expiresAt, metadata }: SessionRecord): Record<string, string> {
-  const labels: Record<string, string> = { [LABEL.owner]: owner };
+export function buildLabels({ owner, name, expiresAt, metadata, manifest }: SessionRecord): Record<string, string> {
+  const labels: Record<string, string> = { [LABEL.owner]: owner, [MANIFEST_LABEL]: manifest.digest };
   if (name !== undefined) labels[LABEL.name] = name;
   if (expiresAt !== undefined) labels[LABEL.expiresAt] = expiresAt.toISOString();
   for (const [key, value] of Object.entries(metadata)) labels[LABEL.metadata + key] = value;

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
+import type { FileChange } from '../image/changes.js';
+import type { Image } from '../image/image.js';
 import type { IsolationPolicy } from '../policy/types.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
@@ -8,12 +10,14 @@ import type { FifoPool } from '../stdio/fifo.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { explainAbsence } from './absence.js';
 import { type AttachOptions, attachSession } from './attach.js';
+import { type CommitOptions, commitSession, diffSession } from './commit.js';
 import type { SessionContext } from './context.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
 import type { Execution } from './execution.js';
 import type { RunningExec } from './executor.js';
 import { extendSession } from './extend.js';
 import { findRecord } from './find.js';
+import { type ForkOptions, forkSession } from './fork.js';
 import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
 import { keepTrimmed, type LogOptions } from './logs.js';
@@ -204,6 +208,30 @@ export class Session implements AsyncDisposable {
   async start(): Promise<void> {
     const main = { record: this.#record, directory: this.#directory, spec: this.#spec };
     this.#init = await this.#whileAlive(() => restartMain(this.#context, main), { mayBeStopped: true });
+  }
+
+  /**
+   * Every path that differs from the image: in content, kind, mode, owner or time of modification. The session is
+   * paused meanwhile. What lies on its mounts (`/tmp`, `/dev` and the like) is not part of it.
+   */
+  async diff(): Promise<FileChange[]> {
+    return this.#whileAlive(() => diffSession(this.#context, this.#record), { mayBeStopped: true });
+  }
+
+  /**
+   * Makes a new image of the session's root file system and the config of its image. A running session is paused while
+   * its changes are read. Processes, their memory and what lies on mounts is not part of it.
+   */
+  async commit(options: CommitOptions): Promise<Image> {
+    return this.#whileAlive(() => commitSession(this.#context, this.#record, options), { mayBeStopped: true });
+  }
+
+  /**
+   * Makes sessions that begin with this one's root file system and share it until they write; all of them run, or none
+   * is left. Of a stopped session this takes no copy; a running one is paused while its changes are copied, once.
+   */
+  async fork(options: ForkOptions = {}): Promise<Session[]> {
+    return this.#whileAlive(() => forkSession(this.#context, this.#record, options), { mayBeStopped: true });
   }
 
   /** SIGKILL for everything inside. The root file system stays, for `start`. */

@@ -1,4 +1,4 @@
-import { addSuppressed, CapabilityMismatchError, createInputError, DriverError } from '../core/error.js';
+import { addSuppressed, CapabilityMismatchError, createInputError } from '../core/error.js';
 import {
   type Container,
   ContainersService,
@@ -7,11 +7,11 @@ import { TasksService } from '../generated/github.com/containerd/containerd/api/
 import { findMismatches } from '../policy/capabilities.js';
 import { MIB } from '../policy/fields.js';
 import { parseUpdate } from '../policy/update.js';
-import { packJson, unpackJson } from '../rpc/any.js';
+import { packJson } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import { changeResources } from '../spec/resources.js';
 import type { OciResources, OciSpec } from '../spec/types.js';
-import { findRecord } from './find.js';
+import { findRecord, readSpec } from './find.js';
 import { readHostFacts } from './host.js';
 import { withLock } from './lock.js';
 import { SPEC_TYPE } from './record.js';
@@ -31,8 +31,7 @@ const SHARES = 1024;
 export async function updateSession(channel: Channel, id: string, patch: unknown): Promise<void> {
   await withLock([channel.address, channel.namespace, id, 'update'], async () => {
     const { container } = await findRecord(channel, id);
-    if (container.spec === undefined) throw new DriverError('data-loss', `session ${id} has no spec`);
-    const spec = unpackJson(container.spec) as OciSpec;
+    const spec = readSpec(container);
     const before = spec.linux.resources;
     const host = readHostFacts();
     const change = parseUpdate(patch, before.memory?.limit);

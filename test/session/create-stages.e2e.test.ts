@@ -53,6 +53,9 @@ function plan(broken: Channel) {
     owner: describeOwner(),
     sessions: new Set(),
     unfinished: new Map(),
+    plan: () => {
+      throw new Error('nothing is forked here');
+    },
   };
   return {
     session,

@@ -49,6 +49,9 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
     owner: describeOwner(),
     sessions: new Set(),
     unfinished: new Map(),
+    plan: () => {
+      throw new Error('nothing is forked here');
+    },
   };
   const reap = () => reapLeftovers(session, { minAgeMs: 0 });
   const reapAll = async () => {

@@ -1,0 +1,96 @@
+import { randomBytes } from 'node:crypto';
+import { hasCode } from '../core/error.js';
+import { describeOwner, isOwnerAlive, OWNER_LABEL } from '../core/owner.js';
+import {
+  Kind,
+  SnapshotsService,
+} from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
+import type { Channel } from '../rpc/channel.js';
+import { findSnapshot, listSnapshots } from './snapshot.js';
+import { SLOW_MS } from './unpack.js';
+
+/**
+ * A fork point is a committed snapshot below a session and its forks. Its name keeps it out of the reaper's hands, and
+ * it goes with the last snapshot on top of it. While a fork is under way nothing may be on top of it yet: a label keeps
+ * it then, with the owner that is at it.
+ */
+const PREFIX = 'cadre.dev/fork/';
+const ROOT_LABEL = 'containerd.io/gc.root';
+/** The session whose root file system it was taken from. */
+const SOURCE_LABEL = 'cadre.dev/fork-of';
+
+export function isForkPoint(name: string): boolean {
+  return name.startsWith(PREFIX);
+}
+
+/** Turns a snapshot that no one writes to into a fork point, which is kept until `releaseForkPoint`. */
+export async function commitForkPoint(
+  channel: Channel,
+  snapshotter: string,
+  { key, source }: { key: string; source: string },
+): Promise<string> {
+  const name = `${PREFIX}${source}/${randomBytes(6).toString('hex')}`;
+  const labels = {
+    [ROOT_LABEL]: new Date().toISOString(),
+    [OWNER_LABEL]: describeOwner(),
+    [SOURCE_LABEL]: source,
+  };
+  const request = { snapshotter, name, key, labels, parent: '' };
+  await channel.unary(SnapshotsService.commit, request, { deadlineMs: SLOW_MS });
+  return name;
+}
+
+/** From now on it is kept by what is on top of it alone. */
+export async function releaseForkPoint(channel: Channel, snapshotter: string, name: string): Promise<void> {
+  // An empty value takes a label away.
+  const info = {
+    name,
+    parent: '',
+    kind: Kind.UNKNOWN,
+    createdAt: undefined,
+    updatedAt: undefined,
+    labels: { [ROOT_LABEL]: '' },
+  };
+  const request = { snapshotter, info, updateMask: [`labels.${ROOT_LABEL}`] };
+  try {
+    await channel.unary(SnapshotsService.update, request, { idempotent: true });
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error;
+  }
+  await removeForkPoint(channel, snapshotter, name);
+}
+
+/** Removes a fork point that nothing is on top of, and those below it. Any other snapshot is left alone. */
+export async function removeForkPoint(channel: Channel, snapshotter: string, name: string): Promise<void> {
+  for (let next = name; isForkPoint(next); ) {
+    const info = await findSnapshot(channel, snapshotter, next);
+    if (info === undefined || ROOT_LABEL in info.labels) return;
+    try {
+      await channel.unary(SnapshotsService.remove, { snapshotter, key: next }, { deadlineMs: SLOW_MS });
+    } catch (error) {
+      // Something is on top of it, or another process was faster.
+      if (hasCode(error, 'failed-precondition', 'not-found')) return;
+      throw error;
+    }
+    next = info.parent;
+  }
+}
+
+/** A fork that has not come to its end. */
+export interface UnfinishedFork {
+  /** Of the fork point. */
+  name: string;
+  /** Id of the session that it was taken from. */
+  source: string;
+  /** The process that was at it has ended. */
+  isAbandoned: boolean;
+}
+
+export async function listUnfinishedForks(channel: Channel, snapshotter: string): Promise<UnfinishedFork[]> {
+  const forks: UnfinishedFork[] = [];
+  for await (const { name, labels } of listSnapshots(channel, snapshotter, [`labels."${ROOT_LABEL}"`])) {
+    const { [OWNER_LABEL]: owner = '', [SOURCE_LABEL]: source = '' } = labels;
+    if (isForkPoint(name)) forks.push({ name, source, isAbandoned: !isOwnerAlive(owner) });
+  }
+  return forks;
+}

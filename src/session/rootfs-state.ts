@@ -1,0 +1,85 @@
+import { addSuppressed, hasCode } from '../core/error.js';
+import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
+import { listUnfinishedForks, releaseForkPoint } from '../image/fork-point.js';
+import { copyRootMode } from '../image/mounts.js';
+import { findSnapshot } from '../image/snapshot.js';
+import type { Channel } from '../rpc/channel.js';
+import type { SessionContext } from './context.js';
+import { withLock } from './lock.js';
+import type { SessionRecord } from './record.js';
+import { pauseTask, readMounts, readTask, resumeTask, type TaskState } from './task.js';
+
+/**
+ * Runs `work` while no other process starts, forks or commits the session, and with its root file system in place: a
+ * fork that broke off between two steps is put right first.
+ */
+export function withRootfs<T>(
+  { channel }: SessionContext,
+  { id, snapshotter }: SessionRecord,
+  work: () => Promise<T>,
+): Promise<T> {
+  return withLock([channel.address, channel.namespace, 'rootfs', id], async () => {
+    if ((await findSnapshot(channel, snapshotter, id)) === undefined) await restoreRootfs(channel, snapshotter, id);
+    return work();
+  });
+}
+
+async function restoreRootfs(channel: Channel, snapshotter: string, id: string): Promise<void> {
+  const fork = (await listUnfinishedForks(channel, snapshotter)).find(({ source }) => source === id);
+  if (fork === undefined) return;
+  await goOnFrom(channel, { snapshotter, key: id, parent: fork.name });
+  await releaseForkPoint(channel, snapshotter, fork.name);
+}
+
+/** Gives a session a writable snapshot again. The container's record holds it, and it the fork point. */
+export async function goOnFrom(
+  channel: Channel,
+  snapshot: { snapshotter: string; key: string; parent: string },
+): Promise<void> {
+  try {
+    await channel.unary(SnapshotsService.prepare, { ...snapshot, labels: {} }, { idempotent: true });
+  } catch (error) {
+    // The answer to the first try was lost.
+    if (!hasCode(error, 'already-exists')) throw error;
+  }
+  await copyRootMode(await readMounts(channel, snapshot.snapshotter, snapshot.key));
+}
+
+/** Puts right what a process left that ended in the middle of a fork. Of a session that is gone the files go too. */
+export async function finishFork(
+  context: SessionContext,
+  record: SessionRecord | undefined,
+  name: string,
+): Promise<void> {
+  const { channel, snapshotter } = context;
+  if (record !== undefined) await withRootfs(context, record, async () => undefined);
+  await releaseForkPoint(channel, snapshotter, name);
+}
+
+/** Runs `work` while nothing in the session runs, and tells it whether it is merely paused. */
+export async function whileStill<T>(channel: Channel, id: string, work: (state: TaskState) => Promise<T>): Promise<T> {
+  const { state } = await readTask(channel, id);
+  if (state !== 'running') return work(state);
+  await pauseTask(channel, id);
+  try {
+    const result = await work('paused');
+    await resume(channel, id);
+    return result;
+  } catch (error) {
+    try {
+      await resume(channel, id);
+    } catch (failure) {
+      throw addSuppressed(error, [failure]);
+    }
+    throw error;
+  }
+}
+
+/** One that was killed or resumed meanwhile has nothing to be resumed. */
+async function resume(channel: Channel, id: string): Promise<void> {
+  try {
+    await resumeTask(channel, id);
+  } catch (error) {
+    if ((await readTask(channel, id)).state === 'paused') throw error;
+  }
+}
