@@ -12,7 +12,7 @@ const APPARMOR_PROFILES = '/sys/kernel/security/apparmor/profiles';
  * returned, and the profile of AppArmor.
  */
 export async function readConfinement({ seccomp, apparmor }: ResolvedPolicy): Promise<OciSeccomp | undefined> {
-  if (apparmor !== undefined) checkLoaded(apparmor, await readFile(APPARMOR_PROFILES, 'utf8'));
+  if (apparmor !== undefined) checkLoaded(apparmor, await readLoaded(apparmor));
   return typeof seccomp === 'object' ? parseSeccomp(await readProfile(seccomp.path), seccomp.path) : undefined;
 }
 
@@ -27,6 +27,15 @@ export function checkLoaded(name: string, loaded: string): void {
   const problem = mode === undefined ? '' : `, and not in mode ${mode}`;
   const expected = `a profile that is loaded and enforced on this host${problem}: ${enforced.join(', ') || 'there is none'}`;
   throw new CapabilityMismatchError('containerd', [{ path: 'apparmor', value: name, expected }]);
+}
+
+async function readLoaded(name: string): Promise<string> {
+  try {
+    return await readFile(APPARMOR_PROFILES, 'utf8');
+  } catch (error) {
+    const expected = `nothing, as ${APPARMOR_PROFILES} cannot be read here (${(error as NodeJS.ErrnoException).code})`;
+    throw new CapabilityMismatchError('containerd', [{ path: 'apparmor', value: name, expected }]);
+  }
 }
 
 async function readProfile(path: string): Promise<string> {

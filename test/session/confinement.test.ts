@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -45,4 +45,11 @@ test('a profile of AppArmor has to be loaded and enforced', () => {
   );
   expect(() => checkLoaded('/usr/bin/man', loaded)).toThrow(/and not in mode complain/);
   expect(() => checkLoaded('any', '')).toThrow(/there is none/);
+});
+
+test.skipIf(existsSync('/sys/kernel/security/apparmor/profiles'))('without its list there is no profile', async () => {
+  await expect(readConfinement(parsePolicy({ apparmor: 'x' }))).rejects.toMatchObject({
+    mismatchedAttributes: ['apparmor'],
+    message: expect.stringMatching(/profiles cannot be read here \(ENOENT\)/),
+  });
 });

@@ -58,3 +58,11 @@ test.each([
 test('what is no JSON is told as such', () => {
   expect(() => parseSeccomp('{', '/p.json')).toThrow(/seccomp.path = "\/p.json": expected a file of JSON/);
 });
+
+test('what the file holds is in no message', () => {
+  for (const text of ['root:topsecret:0', '"topsecret"', '{"a":"topsecret"}', '{"defaultAction":"topsecret"}']) {
+    expect(() => parseSeccomp(text, '/p.json')).toThrow(
+      expect.objectContaining({ code: 'invalid-argument', message: expect.not.stringContaining('topsecret') }),
+    );
+  }
+});
