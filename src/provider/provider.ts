@@ -25,12 +25,15 @@ import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, planSession } from './plan.js';
+import { Volumes } from './volumes.js';
 
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
   readonly name = 'containerd';
   /** List, inspect, tag, remove, import and the like. */
   readonly images = new Images(async () => (await this.#connection.connect()).context);
+  /** Create, list, inspect, remove, prune. */
+  readonly volumes = new Volumes(async () => (await this.#connection.connect()).context);
   readonly #options: ResolvedOptions;
   readonly #connection: Connection;
   readonly #images = new Map<string, Image>();

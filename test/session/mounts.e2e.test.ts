@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import type { Session } from '../../src/index.js';
+import type { Fault, Session } from '../../src/index.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
@@ -115,6 +116,81 @@ describe('binds', () => {
     await other.start();
     expect(await sh(other, 'cat /k/f; echo 2 > /k/f')).toBe('1');
     expect(await sh(session, 'cat /k/f')).toBe('2');
+  });
+});
+
+describe('sources that are refused, before anything is created:', () => {
+  const state = dirname(context.address);
+  mkdirSync(join(host, '.aws'));
+  mkdirSync(join(host, 'volumes'));
+  symlinkSync('/etc', join(host, 'to-etc'));
+  symlinkSync(context.address, join(host, 'to-socket'));
+  execFileSync('mknod', [join(host, 'device'), 'c', '1', '3']);
+
+  test.each([
+    ['what is not there', join(host, 'absent'), 'a path that there is on this host (ENOENT)'],
+    ['what is no file', join(host, 'device'), 'a directory, a file or a socket'],
+    ['/etc', '/etc', '/etc is the accounts'],
+    ['a link into it', join(host, 'to-etc'), '/etc is the accounts'],
+    ['a path through such a link', join(host, 'to-etc/ssl'), '/etc is the accounts'],
+    ['the socket of this containerd', context.address, 'the socket of containerd'],
+    ['a link to it', join(host, 'to-socket'), 'the socket of containerd'],
+    ['what it is in', state, `in it is ${context.address}`],
+    ['what all of it is in', tmpdir(), 'in it is '],
+    ['the data of this containerd', join(context.root, 'root'), 'images and containers'],
+    ['something in it', join(context.root, 'root/io.containerd.content.v1.content'), 'a containerd'],
+    ['the sessions of this provider', join(context.root, 'sessions'), 'the state of all sessions'],
+    ['the volumes of this provider', join(host, 'volumes'), 'volumes of all sessions'],
+    ['credentials', join(host, '.aws'), 'credentials of AWS'],
+  ])('%s', async (_, path, reason) => {
+    await expect(provider.createSession({ mounts: [{ path, readOnly: true }] })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      faults: [{ path: 'mounts[0].path', expected: expect.stringContaining(reason) }],
+    });
+    expect(await observe(context)).toEqual(before);
+  });
+
+  test('all of them at once, the worktree too', async () => {
+    const bad = await openProvider({ worktreePath: '/etc' });
+    const mounts = ['/proc', '/srv/absent'].map((path, index) => ({ path, target: `/m${index}`, readOnly: true }));
+    const { faults } = await bad.createSession({ mounts }).catch((error) => error);
+    expect(faults.map(({ path, value }: Fault) => [path, value])).toEqual([
+      ['mounts[1].path', '/srv/absent'],
+      ['worktreePath', '/etc'],
+      ['mounts[0].path', '/proc'],
+    ]);
+  });
+
+  test('the state of this containerd, wherever it is, when a session shows where', async () => {
+    await using session = await provider.createSession();
+    expect(session.sessionId).toBeDefined();
+    await expect(
+      provider.createSession({ mounts: [{ path: join(context.root, 'state'), readOnly: true }] }),
+    ).rejects.toMatchObject({ faults: [{ path: 'mounts[0].path' }] });
+  });
+
+  test('what the operator allows by its exact path is mounted, and told', async () => {
+    const operator = await openProvider({ allowHostPaths: ['/etc/ssl', join(host, '.aws')] });
+    const warned = once(process, 'warning');
+    await using session = await operator.createSession({
+      mounts: [{ path: join(host, 'to-etc/ssl'), target: '/ssl', readOnly: true }],
+    });
+    expect((await session.exec('ls', ['/ssl'])).stdout).toContain('certs');
+    const [warning] = await warned;
+    expect(warning).toMatchObject({
+      code: 'CADRE_HOST_PATH',
+      message: expect.stringContaining('/etc/ssl is mounted at /ssl'),
+    });
+    // Neither what is above nor what is below; and whoever does not allow it does not start it again either.
+    for (const path of ['/etc', '/etc/ssl/certs']) {
+      await expect(operator.createSession({ mounts: [{ path, readOnly: true }] })).rejects.toMatchObject({
+        code: 'invalid-argument',
+      });
+    }
+    const other = await provider.connect(session.sessionId);
+    await other.stop({ timeoutMs: 100 });
+    await expect(other.start()).rejects.toMatchObject({ code: 'failed-precondition' });
+    await session.start();
   });
 });
 

@@ -1,0 +1,231 @@
+/** What others can do to a path between its check and its mount, and what an image can do to a target. */
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { describeOwner } from '../../src/core/owner.js';
+import { ContainersService } from '../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import type { CreateTaskResponse } from '../../src/generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import { getImage } from '../../src/image/image.js';
+import { parsePolicy } from '../../src/policy/parse.js';
+import { planSession } from '../../src/provider/plan.js';
+import { Channel } from '../../src/rpc/channel.js';
+import type { SessionContext } from '../../src/session/context.js';
+import { createSession } from '../../src/session/create.js';
+import { readHostFacts } from '../../src/session/host.js';
+import { buildDockerArchive } from '../support/busybox.js';
+import { context } from '../support/context.js';
+import { observe, settle } from '../support/leaks.js';
+import { openProvider } from '../support/provider.js';
+
+const provider = await openProvider();
+const channel = new Channel(context);
+const host = mkdtempSync(join(tmpdir(), 'cadre-swap-'));
+afterAll(() => {
+  channel.close();
+  rmSync(host, { recursive: true });
+});
+const image = await getImage(channel, context.images.reference);
+const directory = join(context.stateRoot, 'swap');
+
+/** A channel that does something of others before and after one call. */
+function disturb(real: Channel, at: string, { before, after }: Disturbance): Channel {
+  return new Proxy(real, {
+    get(target, key) {
+      if (key === 'withLease') return (lease: string) => disturb(target.withLease(lease), at, { before, after });
+      const value = Reflect.get(target, key);
+      if (key !== 'unary') return typeof value === 'function' ? value.bind(target) : value;
+      return async (...args: Parameters<Channel['unary']>) => {
+        const isChosen = args[0].path.endsWith(at);
+        if (isChosen) before();
+        const answer = await target.unary(...args);
+        if (isChosen) after(answer as CreateTaskResponse);
+        return answer;
+      };
+    },
+  });
+}
+
+interface Disturbance {
+  before(): void;
+  after(answer: CreateTaskResponse): void;
+}
+
+function createOn(disturbed: Channel, mounts: object[]) {
+  const session: SessionContext = {
+    channel: disturbed,
+    snapshotter: 'overlayfs',
+    directory,
+    volumes: join(context.root, 'volumes', 'swap'),
+    allowHostPaths: [],
+    owner: describeOwner(),
+    sessions: new Set(),
+    unfinished: new Map(),
+  };
+  const plan = { context: session, uuid: 'test', host: readHostFacts(), hostEnv: {} };
+  return createSession(session, planSession(parsePolicy({ mounts }), {}, image, plan));
+}
+
+describe('a source that is swapped after its check', () => {
+  const parent = join(host, 'parent');
+  const hidden = join(host, 'hidden');
+  const outside = join(host, 'outside');
+  mkdirSync(join(parent, 'source'), { recursive: true });
+  mkdirSync(join(outside, 'source'), { recursive: true });
+  writeFileSync(join(outside, 'source', 'file'), 'of the host');
+  const swap = () => {
+    renameSync(parent, hidden);
+    symlinkSync(outside, parent);
+  };
+  const restore = () => {
+    rmSync(parent);
+    renameSync(hidden, parent);
+  };
+  const mounts = [{ path: join(parent, 'source'), target: '/m', readOnly: true }];
+
+  test.each([
+    ['before the record and left so', 'Containers/Create', false],
+    ['before the mount and left so', 'Tasks/Create', false],
+    ['before the mount and back after it', 'Tasks/Create', true],
+  ])('%s: the creation is aborted, and nothing is left', async (_, at, isRestored) => {
+    const before = await observe({ ...context, stateRoot: directory });
+    let seen = 'not mounted';
+    const disturbed = disturb(channel, at, {
+      before: swap,
+      after({ pid }) {
+        if (isRestored) restore();
+        // That the attack works is half of the proof.
+        if (at === 'Tasks/Create') seen = readFileSync(`/proc/${pid}/root/m/file`, 'utf8');
+      },
+    });
+    try {
+      await expect(createOn(disturbed, mounts)).rejects.toMatchObject({
+        code: 'aborted',
+        message: expect.stringContaining('another file took its place'),
+        suppressed: [],
+      });
+      if (at === 'Tasks/Create') expect(seen).toBe('of the host');
+    } finally {
+      if (!isRestored) restore();
+    }
+    expect(await settle({ ...context, stateRoot: directory }, before)).toEqual(before);
+  });
+
+  test('by another that bears its name', async () => {
+    const disturbed = disturb(channel, 'Tasks/Create', {
+      before() {
+        renameSync(join(parent, 'source'), hidden);
+        mkdirSync(join(parent, 'source'));
+      },
+      after: () => undefined,
+    });
+    await expect(createOn(disturbed, mounts)).rejects.toMatchObject({ code: 'aborted' });
+    rmSync(join(parent, 'source'), { recursive: true });
+    renameSync(hidden, join(parent, 'source'));
+  });
+
+  test('between stop and start: it stays stopped until the source is back', async () => {
+    await using session = await provider.createSession({ mounts: mounts as never });
+    await session.stop({ timeoutMs: 100 });
+    swap();
+    try {
+      await expect(session.start()).rejects.toMatchObject({
+        code: 'failed-precondition',
+        message: expect.stringContaining(join(outside, 'source')),
+      });
+    } finally {
+      restore();
+    }
+    await session.start();
+    expect((await session.exec('ls', ['/m'])).stdout).toBe('');
+  });
+
+  test('again and again by someone who is quick: never anything but the one that was checked', async () => {
+    let isSwapped = false;
+    const outcomes = { created: 0, refused: 0 };
+    const timer = setInterval(() => {
+      if (isSwapped) restore();
+      else swap();
+      isSwapped = !isSwapped;
+    }, 3);
+    try {
+      for (let round = 0; round < 12; round++) {
+        const creating = provider.createSession({ mounts: mounts as never });
+        const session = await creating.catch((error) => {
+          // Not there in the middle of a swap: for us, or for runc.
+          expect(['aborted', 'invalid-argument', 'not-found', 'unknown']).toContain(error.code);
+          outcomes.refused++;
+        });
+        if (!session) continue;
+        outcomes.created++;
+        const info = await channel.unary(ContainersService.get, { id: session.sessionId });
+        const source = JSON.parse(Buffer.from(info.container?.spec?.value ?? '').toString()).mounts.find(
+          (mount: { destination: string }) => mount.destination === '/m',
+        ).source;
+        const { stdout } = await session.exec('ls', ['/m']);
+        // Under the name that the kernel had for it when it was held: what it is does not change with that.
+        expect(stdout).toBe(source === join(outside, 'source') ? 'file\n' : '');
+        await session.destroy();
+      }
+    } finally {
+      clearInterval(timer);
+      if (isSwapped) restore();
+    }
+    expect(outcomes.created + outcomes.refused).toBe(12);
+    expect(outcomes.refused).toBeGreaterThan(0);
+  });
+});
+
+describe('a target that the image leads elsewhere', async () => {
+  const archive = join(host, 'links.tar');
+  const reference = 'registry.test/links:1';
+  writeFileSync(
+    archive,
+    buildDockerArchive({
+      reference,
+      files: [
+        { path: 'to-host', symlink: host },
+        { path: 'up', symlink: `../../../../../..${host}` },
+        { path: 'kernel', symlink: '/proc' },
+        { path: 'devices', symlink: '/dev' },
+        { path: 'loop', symlink: '/loop' },
+      ],
+    }),
+  );
+  await provider.importImage(archive);
+  const source = join(host, 'shared');
+  mkdirSync(source);
+  writeFileSync(join(source, 'f'), 'shared');
+
+  test.each(['/to-host/inside', '/up/inside'])('%s stays inside', async (target) => {
+    await using session = await provider.createSession({
+      image: reference,
+      mounts: [{ path: source, target, readOnly: true }],
+    });
+    expect((await session.exec('cat', [`${target}/f`])).stdout).toBe('shared');
+    expect((await session.exec('cat', [`${host}/inside/f`])).stdout).toBe('shared');
+    expect(existsSync(join(host, 'inside'))).toBe(false);
+  });
+
+  test.each([
+    ['/kernel/x', source],
+    ['/devices/x', source],
+    ['/devices', source],
+    ['/loop/x', source],
+  ])('%s is refused, and nothing is left', async (target) => {
+    const before = await observe(context);
+    await expect(
+      provider.createSession({ image: reference, mounts: [{ path: source, target, readOnly: true }] }),
+    ).rejects.toThrow();
+    expect(await settle(context, before)).toEqual(before);
+  });
+});
