@@ -70,6 +70,9 @@ function createOn(disturbed: Channel, mounts: object[]) {
     owner: describeOwner(),
     sessions: new Set(),
     unfinished: new Map(),
+    plan: () => {
+      throw new Error('nothing is forked here');
+    },
   };
   const plan = { context: session, uuid: 'test', host: readHostFacts(), hostEnv: {} };
   return createSession(session, planSession(parsePolicy({ mounts }), {}, image, plan));
