@@ -17,6 +17,9 @@ export type { ExportOptions } from './image/export.js';
 export type { Image, ImageOrigin, RemoveImageOptions, StoredImage } from './image/image.js';
 export type { ImportOptions } from './image/import.js';
 export type { ImageDetails, LayerDetails, PlatformDetails } from './image/inspect.js';
+export type { PullOptions, PullProgress } from './image/pull-options.js';
+export type { PushedImage, PushOptions, PushProgress } from './image/push.js';
+export type { RegistryCredentials, RegistryOptions } from './image/registry/options.js';
 export type { UnpackOptions } from './image/unpack.js';
 export type { RemoveUsedImageOptions } from './image/users.js';
 export type { Capabilities, Place } from './policy/capabilities.js';
@@ -40,7 +43,7 @@ export type { CreateOptions, SessionOptions } from './provider/create-options.js
 export type { HealthResult } from './provider/health.js';
 export type { Images } from './provider/images.js';
 export { ContainerdKataAdapter, type SandboxOptions } from './provider/kata-adapter.js';
-export type { ProviderOptions } from './provider/options.js';
+export type { ProviderOptions, PullPolicy } from './provider/options.js';
 export { ContainerdProvider } from './provider/provider.js';
 export type { Volumes } from './provider/volumes.js';
 export type { AttachOptions } from './session/attach.js';

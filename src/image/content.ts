@@ -17,12 +17,14 @@ const CHUNK_BYTES = 1024 * 1024;
 const ABORT_PAUSE_MS = { first: 20, most: 320 };
 const empty = Buffer.alloc(0);
 const operation = 'write content';
+/** Of the daemon's failures, apart from those of whatever the bytes come from. */
+const WRITE = 'Content.Write';
 
 export type Labels = Record<string, string>;
 
 export interface BlobSource {
-  /** The bytes, read once and from the beginning. */
-  data: AsyncIterable<Uint8Array>;
+  /** The bytes, read once and from the beginning, or what gives them from an offset on. */
+  data: AsyncIterable<Uint8Array> | ((offset: number) => AsyncIterable<Uint8Array>);
   /** What it is, for messages: `layer sha256:...`, `blobs/sha256/... in image.tar`. */
   subject: string;
   /** The digest it must have. Without one the blob is hashed on its way. */
@@ -61,8 +63,8 @@ export async function writeBlob(
   }
 }
 
-/** Returns what stood in the way. Without the caller's signal, which may be why we are here. */
-async function abortIngest(channel: Channel, ref: string): Promise<unknown[]> {
+/** Removes what was written under a name. Returns what stood in the way. Without the caller's signal, which may be why we are here. */
+export async function abortIngest(channel: Channel, ref: string): Promise<unknown[]> {
   for (let pause = ABORT_PAUSE_MS.first; ; pause *= 2) {
     try {
       await channel.unary(ContentService.abort, { ref }, { idempotent: true });
@@ -79,6 +81,11 @@ async function abortIngest(channel: Channel, ref: string): Promise<unknown[]> {
 /** Bytes in memory as the data of a blob. */
 export async function* yieldOnce(data: Uint8Array): AsyncGenerator<Uint8Array> {
   yield data;
+}
+
+/** True when a write failed because someone else is writing under the same name. */
+export function isLocked(error: unknown): error is DriverError {
+  return hasCode(error, 'unavailable') && error.operation === WRITE && /\blocked\b/.test(error.message);
 }
 
 /** Sets labels of a blob; other labels stay. Throws `not-found` when the blob is not there. */
@@ -120,13 +127,14 @@ export async function readBlob(
   return Buffer.concat(chunks, size);
 }
 
-/** The bytes of a blob as they come, with flat memory. Throws `not-found`. */
+/** The bytes of a blob from `offset` on as they come, with flat memory. Throws `not-found`. */
 export async function* streamBlob(
   channel: Channel,
   digest: string,
-  { signal }: { signal?: AbortSignal | undefined } = {},
+  { offset = 0, size = 0, signal }: { offset?: number; size?: number; signal?: AbortSignal | undefined } = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const answers = channel.serverStream(ContentService.read, { digest, offset: 0n, size: 0n }, { signal });
+  const range = { digest, offset: BigInt(offset), size: BigInt(size) };
+  const answers = channel.serverStream(ContentService.read, range, { signal });
   for await (const { data } of answers) yield data;
 }
 
@@ -145,8 +153,16 @@ export async function findBlob(
   }
 }
 
-/** One Write call: a request, then its answer, in turn; the answers are the daemon's backpressure. */
-async function sendBlob({ channel, hold }: Leased, ref: string, source: BlobSource, signal: AbortSignal | undefined) {
+/**
+ * One Write call: a request, then its answer, in turn; the answers are the daemon's backpressure. It goes on from where
+ * an earlier one of the same `ref` stopped, and throws `unavailable` while another is at it (`isLocked`).
+ */
+export async function sendBlob(
+  { channel, hold }: Leased,
+  ref: string,
+  source: BlobSource,
+  signal: AbortSignal | undefined,
+): Promise<Blob & { existed: boolean }> {
   const { data, subject, digest: known = '', size = -1, labels = {} } = source;
   const total = BigInt(Math.max(size, 0));
   const call = channel.duplex(ContentService.write, { signal });
@@ -176,7 +192,8 @@ async function sendBlob({ channel, hold }: Leased, ref: string, source: BlobSour
     const isComplete = known !== '' && offset === size;
     if (!isComplete) {
       const hash = known === '' ? createHash('sha256') : undefined;
-      for await (const chunk of splitChunks(data, { bytes: CHUNK_BYTES, skip: offset })) {
+      const [bytes, skip] = typeof data === 'function' ? [data(offset), 0] : [data, offset];
+      for await (const chunk of splitChunks(bytes, { bytes: CHUNK_BYTES, skip })) {
         if (size >= 0 && offset + chunk.length > size) throw describeSize(subject, 'more than', size);
         hash?.update(chunk);
         await request({ action: WriteAction.WRITE, offset: BigInt(offset), data: chunk });
@@ -192,14 +209,12 @@ async function sendBlob({ channel, hold }: Leased, ref: string, source: BlobSour
     await request({ ...final, action: WriteAction.COMMIT });
     return { digest, size: offset, existed: false };
   } catch (error) {
-    if (hasCode(error, 'already-exists')) {
+    if (!hasCode(error, 'already-exists', 'failed-precondition') || error.operation !== WRITE) throw error;
+    if (error.code === 'already-exists') {
       const { info } = await channel.unary(ContentService.info, { digest }, { signal });
       return { digest, size: Number(info?.size ?? 0n), existed: true };
     }
-    if (hasCode(error, 'failed-precondition')) {
-      throw new DriverError('data-loss', `${subject} is corrupt: ${error.message}`, { operation, cause: error });
-    }
-    throw error;
+    throw new DriverError('data-loss', `${subject} is corrupt: ${error.message}`, { operation, cause: error });
   } finally {
     call.cancel();
   }

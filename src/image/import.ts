@@ -36,7 +36,7 @@ export async function importArchive(
   source: ArchiveSource,
   options: ImportOptions = {},
 ): Promise<Image[]> {
-  const { reference, platform = getHostPlatform(), snapshotter, signal } = options;
+  const { reference, platform = getHostPlatform(), snapshotter, maxUnpackedBytes, signal } = options;
   const wanted = reference === undefined ? undefined : normalizeReference(reference);
   const work = async (leased: Leased) => {
     const archive = await ingestArchive(leased, source, { signal });
@@ -46,7 +46,7 @@ export async function importArchive(
       const tree = { channel: leased.channel, subject, target, sizes: archive.blobs, signal };
       const image = await resolveImage(tree, { name, platform });
       await labelReferences(tree);
-      await unpackImage(leased, image, { snapshotter, subject, signal });
+      await unpackImage(leased, image, { snapshotter, maxUnpackedBytes, subject, signal });
       images.push(image);
     }
     await recordImages(leased.channel, images);

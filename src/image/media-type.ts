@@ -6,9 +6,12 @@ export const OCI_INDEX = 'application/vnd.oci.image.index.v1+json';
 export const OCI_CONFIG = 'application/vnd.oci.image.config.v1+json';
 export const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar';
 const DOCKER = 'application/vnd.docker';
+export const DOCKER_SCHEMA_1 = `${DOCKER}.distribution.manifest.v1+json`;
 
 const manifests = new Set([OCI_MANIFEST, `${DOCKER}.distribution.manifest.v2+json`]);
 const indexes = new Set([OCI_INDEX, `${DOCKER}.distribution.manifest.list.v2+json`]);
+/** What a registry is asked for. */
+export const MANIFEST_TYPES: readonly string[] = [...indexes, ...manifests];
 const configs = new Set([OCI_CONFIG, `${DOCKER}.container.image.v1+json`]);
 const layers = new Set([
   ...['', '+gzip', '+zstd'].map((compression) => OCI_LAYER + compression),
@@ -45,6 +48,10 @@ export function checkConfig(mediaType: string, subject: string): void {
   if (!isConfig(mediaType)) {
     throw refuse(`${subject} has a config of type "${mediaType}": it is not the image of a container`);
   }
+}
+
+export function isLayer(mediaType: string): boolean {
+  return layers.has(mediaType);
 }
 
 /** Throws `invalid-argument` for layers that cannot be unpacked, with the reason where it is a known one. */

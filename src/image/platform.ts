@@ -1,5 +1,10 @@
 import { arch, endianness } from 'node:os';
+import { object } from '../policy/rule.js';
+import { text } from '../policy/schema.js';
 import type { Platform } from './document.js';
+
+/** What an option of that name has to be. */
+export const platformRule = object({ os: text(64), architecture: text(64), variant: text(64) }, ['os', 'architecture']);
 
 /** Other people's words for what Go calls `amd64` and so on; the first two are Node's. */
 const aliases: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', x86_64: 'amd64', aarch64: 'arm64' };

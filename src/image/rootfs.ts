@@ -25,7 +25,7 @@ export interface PrepareRootfsOptions extends UnpackOptions {
  * Throws `already-exists` when there is a snapshot of this name.
  */
 export async function prepareRootfs(channel: Channel, options: PrepareRootfsOptions): Promise<Mount[]> {
-  const { image, base, key, snapshotter = DEFAULT_SNAPSHOTTER, labels = {}, signal } = options;
+  const { image, base, key, snapshotter = DEFAULT_SNAPSHOTTER, labels = {}, maxUnpackedBytes, signal } = options;
   const request = { snapshotter, key, parent: base ?? image.chainId, labels };
   const prepare = async () => (await channel.unary(SnapshotsService.prepare, request, { signal })).mounts;
   try {
@@ -40,7 +40,7 @@ export async function prepareRootfs(channel: Channel, options: PrepareRootfsOpti
   return withOwnLease(
     channel,
     async (leased) => {
-      await unpackImage(leased, image, { snapshotter, signal });
+      await unpackImage(leased, image, { snapshotter, maxUnpackedBytes, signal });
       return prepare();
     },
     { signal },

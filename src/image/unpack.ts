@@ -9,13 +9,28 @@ import { setLabels } from './content.js';
 import type { TypedBlob } from './document.js';
 import { computeChainIds, type Image } from './image.js';
 import type { Leased } from './lease.js';
+import { UnpackBudget } from './unpack-budget.js';
 
 export const DEFAULT_SNAPSHOTTER = 'overlayfs';
 
 export interface UnpackOptions {
   /** Defaults to `overlayfs`. */
   snapshotter?: string | undefined;
+  /**
+   * Bytes that the unpacked layers may take together. Unpacking stops within about a second of exceeding it, so that a
+   * few kilobytes cannot fill the disk. Defaults to 50 GiB.
+   */
+  maxUnpackedBytes?: number | undefined;
   signal?: AbortSignal | undefined;
+}
+
+export interface UnpackWork extends UnpackOptions {
+  /** Names the image in messages. Defaults to its name. */
+  subject?: string;
+  /** Resolves when a layer is in the store. Defaults to all being there. */
+  waitFor?: (layer: TypedBlob) => Promise<unknown>;
+  /** Called with the number of layers that are unpacked. */
+  onLayer?: (unpacked: number) => void;
 }
 
 interface Layer {
@@ -43,23 +58,25 @@ const applyFailures: [RegExp, ErrorCode][] = [
  * collector. Others may unpack the same image at the same time: the first to finish a layer wins, the rest use it.
  * Throws `data-loss` that names the layer when it does not unpack to what the image's config says.
  */
-export async function unpackImage(
-  leased: Leased,
-  image: Image,
-  /** The subject names the image in messages. */
-  options: UnpackOptions & { subject?: string } = {},
-): Promise<void> {
-  const { snapshotter = DEFAULT_SNAPSHOTTER, subject = image.name, signal } = options;
+export async function unpackImage(leased: Leased, image: Image, work: UnpackWork = {}): Promise<void> {
+  const { snapshotter = DEFAULT_SNAPSHOTTER, subject = image.name, waitFor, onLayer, signal } = work;
   const chain = computeChainIds(image.diffIds);
   if (image.chainId === '') return;
   if (!(await holdSnapshot(leased, snapshotter, image.chainId, signal))) {
+    const budget = new UnpackBudget(leased.channel, snapshotter, work.maxUnpackedBytes);
     for (const [i, blob] of image.layers.entries()) {
       const [diffId = '', chainId = '', parent = ''] = [image.diffIds[i], chain[i], chain[i - 1]];
-      if (await holdSnapshot(leased, snapshotter, chainId, signal)) continue;
       const name = `layer ${i + 1} (${blob.digest}) of ${subject}`;
-      await unpackLayer(leased.channel, snapshotter, { name, blob, diffId, chainId, parent }, signal);
+      if (!(await holdSnapshot(leased, snapshotter, chainId, signal))) {
+        await waitFor?.(blob);
+        const layer = { name, blob, diffId, chainId, parent };
+        await unpackLayer(leased.channel, { layer, snapshotter, budget, signal });
+      }
+      await budget.add(chainId, name);
+      onLayer?.(i + 1);
     }
   }
+  onLayer?.(image.layers.length);
   const labels = { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: image.chainId };
   await setLabels(leased.channel, image.configDigest, labels, { signal });
 }
@@ -81,12 +98,15 @@ async function holdSnapshot(
   }
 }
 
-async function unpackLayer(
-  channel: Channel,
-  snapshotter: string,
-  { name, blob, diffId, chainId, parent }: Layer,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+interface LayerWork {
+  layer: Layer;
+  snapshotter: string;
+  budget: UnpackBudget;
+  signal: AbortSignal | undefined;
+}
+
+async function unpackLayer(channel: Channel, { layer, snapshotter, budget, signal }: LayerWork): Promise<void> {
+  const { name, blob, diffId, chainId, parent } = layer;
   const undo = new Cleanup();
   const key = `extract-${randomBytes(8).toString('hex')} ${chainId}`;
   try {
@@ -95,7 +115,8 @@ async function unpackLayer(
       () => channel.unary(SnapshotsService.prepare, { snapshotter, key, parent, labels: {} }, { signal }),
       () => removeSnapshot(channel, snapshotter, key),
     );
-    const applied = await applyLayer(channel, name, blob, mounts, signal);
+    const apply = (bounded: AbortSignal) => applyLayer(channel, name, blob, mounts, bounded);
+    const applied = await budget.watch(key, name, apply, signal);
     if (applied !== diffId) {
       throw new DriverError('data-loss', `${name} unpacks to ${applied}, but its config says ${diffId}`, { operation });
     }

@@ -1,10 +1,12 @@
+import type { PullProgress } from '../image/pull-options.js';
 import type { PolicyBase } from '../policy/defaults.js';
 import { parsePolicy } from '../policy/parse.js';
-import { abortSignal, accept, environment, type Rule } from '../policy/rule.js';
+import { abortSignal, accept, aFunction, environment, type Rule } from '../policy/rule.js';
 import { boolean, pattern, text } from '../policy/schema.js';
 import type { IsolationPolicy, ResolvedPolicy } from '../policy/types.js';
 import { timeToLive } from '../session/extend.js';
 import { metadataRule } from '../session/metadata.js';
+import { type PullPolicy, providerFields } from './options.js';
 
 /** What a session is, beside its policy. */
 export interface SessionOptions {
@@ -26,6 +28,10 @@ export interface SessionOptions {
   metadata?: Record<string, string>;
   /** Ms after which any process's reaper removes the session, even while in use. Without it, it ends with its owner. */
   ttlMs?: number;
+  /** When the image is pulled from its registry. Defaults to the provider's policy. */
+  pull?: PullPolicy;
+  /** Told how far a pull is. */
+  onProgress?: (progress: PullProgress) => void;
   signal?: AbortSignal;
 }
 
@@ -49,6 +55,8 @@ const sessionKeys: Record<keyof SessionOptions, Rule> = {
   env: environment,
   metadata: metadataRule,
   ttlMs: timeToLive,
+  pull: providerFields.pull,
+  onProgress: aFunction,
   signal: abortSignal,
 };
 

@@ -5,13 +5,19 @@ import { type ExportOptions, exportImages } from '../image/export.js';
 import { findImage, type Image, listImages, recordImage, type StoredImage } from '../image/image.js';
 import { type ImportOptions, importArchive } from '../image/import.js';
 import { type ImageDetails, inspectImage } from '../image/inspect.js';
+import { pullImage } from '../image/pull.js';
+import type { PullOptions } from '../image/pull-options.js';
+import { type PushedImage, type PushOptions, pushImage } from '../image/push.js';
 import { normalizeReference } from '../image/reference.js';
+import type { RegistryOptions } from '../image/registry/options.js';
 import { type RemoveUsedImageOptions, removeUnusedImage } from '../image/users.js';
 import type { Channel } from '../rpc/channel.js';
 
 export interface ImagesContext {
   channel: Channel;
   snapshotter: string;
+  /** How registries are reached when a call does not say. */
+  registry: RegistryOptions;
 }
 
 /** The images of one containerd namespace, whoever brought them. */
@@ -61,6 +67,18 @@ export class Images {
   async remove(reference: string, options: RemoveUsedImageOptions = {}): Promise<void> {
     const { channel } = await this.#open();
     await removeUnusedImage(channel, reference, options);
+  }
+
+  /** Brings an image from its registry, whether or not it is there already, and unpacks it; see docs/images.md. */
+  async pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    const { channel, snapshotter, registry } = await this.#open();
+    return pullImage(channel, reference, { snapshotter, ...options, registry: { ...registry, ...options.registry } });
+  }
+
+  /** Sends an image to a registry, under its own name or another; what the registry has already is not sent. */
+  async push(reference: string, options: PushOptions = {}): Promise<PushedImage> {
+    const { channel, registry } = await this.#open();
+    return pushImage(channel, reference, { ...options, registry: { ...registry, ...options.registry } });
   }
 
   /** Imports the images of a docker-archive or an OCI layout, a tar that may be compressed with gzip. */

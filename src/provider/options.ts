@@ -1,7 +1,8 @@
 import { DriverError } from '../core/error.js';
+import { type RegistryOptions, registryRule } from '../image/registry/options.js';
 import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } from '../policy/defaults.js';
 import { accept, checkOptions, hide, isRecord, type Rule } from '../policy/rule.js';
-import { absolutePath, type Field, list, pattern, text } from '../policy/schema.js';
+import { absolutePath, type Field, list, oneOf, pattern, text } from '../policy/schema.js';
 
 /** How a provider is set up. */
 export interface ProviderOptions extends PolicyDefaults {
@@ -15,6 +16,13 @@ export interface ProviderOptions extends PolicyDefaults {
   runtime?: string;
   /** containerd's snapshotter. Defaults to `overlayfs`. */
   snapshotter?: string;
+  /**
+   * When a session's image is pulled from its registry: `missing` when the namespace does not have it, `always` before
+   * each session, or `never`. Defaults to `missing`.
+   */
+  pull?: PullPolicy;
+  /** How registries are reached. */
+  registry?: RegistryOptions;
   /** Root-only directory for FIFOs, on a file system that has them. Defaults to /run/cadre-containerd. */
   stateRoot?: string;
   /** Root-only directory for the data of volumes, which outlives sessions. Defaults to /var/lib/cadre-containerd/volumes. */
@@ -30,6 +38,9 @@ export interface ProviderOptions extends PolicyDefaults {
   hostEnv?: Readonly<Record<string, string | undefined>>;
 }
 
+/** See `ProviderOptions.pull`. */
+export type PullPolicy = 'missing' | 'always' | 'never';
+
 type Optional = 'worktreePath';
 
 export type ResolvedOptions = Required<Omit<ProviderOptions, keyof PolicyDefaults | Optional>> &
@@ -42,12 +53,13 @@ const identifier = pattern(
   76,
 );
 
-export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyDefaults>, Field> = {
+export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyDefaults | 'registry'>, Field> = {
   image: text(),
   address: text(),
   namespace: identifier,
   runtime: text(),
   snapshotter: identifier,
+  pull: oneOf('missing', 'always', 'never'),
   stateRoot: absolutePath,
   volumeRoot: absolutePath,
   worktreePath: absolutePath,
@@ -67,6 +79,8 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     namespace: env.CONTAINERD_NAMESPACE ?? 'cadre',
     runtime: 'runc',
     snapshotter: 'overlayfs',
+    pull: 'missing',
+    registry: {},
     stateRoot: '/run/cadre-containerd',
     volumeRoot: '/var/lib/cadre-containerd/volumes',
     allowHostPaths: [],
@@ -74,7 +88,11 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     ...Object.fromEntries(given),
   };
   const { profile: _profile, profiles, policy: _policy, ...rest } = completed;
-  const all: Record<keyof ProviderOptions, Rule> = { ...providerFields, ...listDefaultRules(profiles) };
+  const all: Record<keyof ProviderOptions, Rule> = {
+    ...providerFields,
+    registry: registryRule,
+    ...listDefaultRules(profiles),
+  };
   // Completed first: what the environment says is checked as well.
   checkOptions('provider options', isRecord(options) ? completed : options, all, ['image']);
   return { ...(rest as Omit<ResolvedOptions, 'base'>), base: buildBase(completed) };

@@ -1,7 +1,8 @@
 import { DriverError } from '../core/error.js';
 import type { ArchiveSource } from '../image/archive.js';
-import { getImage, type Image } from '../image/image.js';
+import type { Image } from '../image/image.js';
 import type { ImportOptions } from '../image/import.js';
+import type { PullOptions } from '../image/pull-options.js';
 import { type Capabilities, describeCapabilities } from '../policy/capabilities.js';
 import { parsePolicy } from '../policy/parse.js';
 import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
@@ -19,19 +20,23 @@ import type { Session } from '../session/session.js';
 import type { HostFacts } from '../spec/host.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
 import { type Connected, Connection } from './connection.js';
-import { type CreateOptions, parseCreateOptions } from './create-options.js';
+import { type CreateOptions, parseCreateOptions, type SessionOptions } from './create-options.js';
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, planSession } from './plan.js';
+import { provideImage } from './pull-policy.js';
 import { Volumes } from './volumes.js';
 
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
   readonly name = 'containerd';
   /** List, inspect, tag, remove, import and the like. */
-  readonly images = new Images(async () => (await this.#connection.connect()).context);
+  readonly images = new Images(async () => ({
+    ...(await this.#connection.connect()).context,
+    registry: this.#options.registry,
+  }));
   /** Create, list, inspect, remove, prune. */
   readonly volumes = new Volumes(async () => (await this.#connection.connect()).context);
   readonly #options: ResolvedOptions;
@@ -70,7 +75,7 @@ export class ContainerdProvider implements AsyncDisposable {
     const { context, uuid } = await this.#connection.connect();
     // Again, now that the daemon is known.
     check();
-    const image = await this.#getImage(asked.image ?? this.#options.image, asked.signal);
+    const image = await this.#getImage(asked);
     const facts = { ...this.#options, context, uuid, host, seccomp };
     return createSession(context, planSession(resolved, asked, image, facts));
   }
@@ -116,6 +121,11 @@ export class ContainerdProvider implements AsyncDisposable {
   /** What happens to sessions, from now on, until the signal is aborted. */
   events({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<SessionEvent, void, undefined> {
     return watchEvents(this.#connection.channel, signal);
+  }
+
+  /** The same as `images.pull`. */
+  pull(reference: string, options: PullOptions = {}): Promise<Image> {
+    return this.images.pull(reference, options);
   }
 
   /** The same as `images.import`. */
@@ -172,8 +182,11 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   /** An image's documents never change under one digest, so that they are read once. */
-  async #getImage(reference: string, signal: AbortSignal | undefined): Promise<Image> {
-    const image = await getImage(this.#connection.channel, reference, { known: this.#images.get(reference), signal });
+  async #getImage({ image: reference = this.#options.image, ...asked }: SessionOptions): Promise<Image> {
+    const { signal, onProgress, pull: policy = this.#options.pull } = asked;
+    const known = this.#images.get(reference);
+    const options = { known, policy, signal, pull: () => this.images.pull(reference, { signal, onProgress }) };
+    const image = await provideImage(this.#connection.channel, reference, options);
     this.#images.set(reference, image);
     return image;
   }

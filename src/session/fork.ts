@@ -1,5 +1,6 @@
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, createInputError } from '../core/error.js';
+import { Gate } from '../core/gate.js';
 import { readImage } from '../image/commit.js';
 import { releaseForkPoint } from '../image/fork-point.js';
 import { abortSignal, accept, checkOptions, isRecord, type Rule } from '../policy/rule.js';
@@ -10,7 +11,6 @@ import { type CreateRequest, createSession } from './create.js';
 import { timeToLive } from './extend.js';
 import { findRecord, readSpec } from './find.js';
 import { makeBase } from './fork-base.js';
-import { Gate } from './gate.js';
 import { metadataRule } from './metadata.js';
 import type { SessionRecord } from './record.js';
 import { withRootfs } from './rootfs-state.js';

@@ -1,5 +1,6 @@
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
+import { Gate } from '../core/gate.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { ProcessDetails } from '../generated/github.com/containerd/containerd/api/types/runc/options/oci.js';
 import { packJson, unpackMessage } from '../rpc/any.js';
@@ -7,7 +8,6 @@ import type { Channel } from '../rpc/channel.js';
 import type { FifoPool } from '../stdio/fifo.js';
 import { type ExecStreams, openStreams, reopenStreams } from '../stdio/streams.js';
 import type { ExecProcess, ExecRequest, Executor, ExitStatus, RunningExec } from './executor.js';
-import { Gate } from './gate.js';
 import { readCommand } from './proc.js';
 import { deleteExec } from './teardown.js';
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { Gate } from '../../src/session/gate.js';
+import { Gate } from '../../src/core/gate.js';
 
 test('lets in as many as it is wide, in order, failures included', async () => {
   const gate = new Gate(3);
