@@ -23,7 +23,7 @@ node -e '
 packages=(containerd runc busybox-static catatonit)
 case ${1:-} in
   '') ;;
-  --tests) packages+=(containernetworking-plugins docker-registry strace git iproute2 iptables) ;;
+  --tests) packages+=(containernetworking-plugins docker-registry strace git iproute2 iptables tmux) ;;
   *) refuse "unknown argument: $1" ;;
 esac
 

@@ -3,9 +3,21 @@ import { createInputError, DriverError } from '../core/error.js';
 import { listVerbs, type Verb } from './verb.js';
 
 const verbs: Record<string, () => Promise<Verb>> = {
+  run: async () => (await import('./run.js')).runVerb,
+  exec: async () => (await import('./exec.js')).execVerb,
+  attach: async () => (await import('./attach.js')).attachVerb,
+  ps: async () => (await import('./ps.js')).psVerb,
+  info: async () => (await import('./info.js')).infoVerb,
+  logs: async () => (await import('./logs.js')).logsVerb,
+  stats: async () => (await import('./stats.js')).statsVerb,
+  events: async () => (await import('./events.js')).eventsVerb,
+  stop: async () => (await import('./stop.js')).stopVerb,
+  start: async () => (await import('./start.js')).startVerb,
+  pause: async () => (await import('./pause.js')).pauseVerb,
+  resume: async () => (await import('./pause.js')).resumeVerb,
+  rm: async () => (await import('./rm.js')).rmVerb,
   import: async () => (await import('./import.js')).importVerb,
   reap: async () => (await import('./reap.js')).reapVerb,
-  run: async () => (await import('./run.js')).runVerb,
   version: async () => (await import('./version.js')).versionVerb,
 };
 

@@ -1,38 +1,72 @@
 import { createInputError } from '../core/error.js';
-import { ContainerdProvider } from '../provider/provider.js';
-import { connectionOptions, readOptions, type Verb } from './verb.js';
+import type { CreateOptions } from '../provider/create-options.js';
+import type { Session } from '../session/session.js';
+import { commandOptions, readCommandOptions } from './exec.js';
+import { policyOptions, readPolicyOptions } from './policy-options.js';
+import { runCommand, watchSignals } from './terminal.js';
+import { parseDuration, parseEnv } from './values.js';
+import { connectionOptions, openProvider, readOptions, type Verb } from './verb.js';
 
 export const runVerb: Verb = {
   usage:
-    'cadre-containerd run [--address SOCKET] [--namespace NAME] [--memory-mb N] [--cpus N] [--timeout-ms N] IMAGE COMMAND [ARGUMENT...]',
-  summary: 'run one command in a session of its own, without a network, and remove the session',
-  example: 'cadre-containerd run --memory-mb 256 busybox:1 sh -c "id; exit 3"',
+    'cadre-containerd run [--rm] [-d] [-i] [-t] [-e NAME=VALUE] [-w DIRECTORY] [-u USER] [-v SOURCE:TARGET[:ro]] [-m SIZE] ' +
+    '[--cpus N] [--pids-limit N] [--read-only] [--cap-add NAME] [--cap-drop NAME] [--profile NAME] [--policy FILE] ' +
+    '[--name NAME] [--runtime NAME] [--ttl DURATION] [--timeout DURATION] IMAGE [COMMAND [ARGUMENT...]]',
+  summary: 'run a command in a session of its own, which is removed with it; with --ttl the session stays for so long',
+  example: 'cadre-containerd run --rm -it -m 256m --cpus 0.5 busybox:1 sh',
   async run(args) {
     const { values, rest } = readOptions(args, {
       ...connectionOptions,
-      'memory-mb': { type: 'string' },
-      cpus: { type: 'string' },
-      'timeout-ms': { type: 'string' },
+      ...commandOptions,
+      ...policyOptions,
+      rm: { type: 'boolean' },
+      detach: { type: 'boolean', short: 'd' },
+      name: { type: 'string' },
+      runtime: { type: 'string' },
+      ttl: { type: 'string' },
     });
-    const [image, command, ...commandArgs] = rest;
-    if (image === undefined || command === undefined) {
-      throw createInputError('arguments', [{ path: 'arguments', value: rest, expected: 'an image and a command' }]);
-    }
-    const { 'memory-mb': memoryMb, cpus, 'timeout-ms': timeoutMs, ...connection } = values;
-    const resources = {
-      ...(memoryMb === undefined ? {} : { memoryMb: Number(memoryMb) }),
-      ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
-      ...(timeoutMs === undefined ? {} : { timeoutMs: Number(timeoutMs) }),
+    const [image, ...command] = rest;
+    const { rm = false, detach = false, name, runtime, ttl } = values;
+    const faults = [
+      ...(image === undefined ? [{ path: 'image', value: image, expected: 'an image and a command' }] : []),
+      ...(command.length === 0 && !(detach || ttl) ? [{ path: 'command', value: '', expected: 'a command' }] : []),
+      ...(detach && (ttl === undefined || rm)
+        ? [
+            {
+              path: '--detach',
+              value: true,
+              expected: '--ttl beside it, and no --rm: nothing else would remove the session',
+            },
+          ]
+        : []),
+    ];
+    if (faults.length > 0) throw createInputError('arguments', faults);
+    const signal = watchSignals();
+    const options = { ...readCommandOptions(values), signal };
+    const env = parseEnv(values.env ?? []);
+    const create: CreateOptions = {
+      ...(await readPolicyOptions(values)),
+      env,
+      signal,
+      ...(name === undefined ? {} : { name }),
+      ...(runtime === undefined ? {} : { runtime }),
+      ...(ttl === undefined ? {} : { ttlMs: parseDuration('ttl', ttl) }),
+      ...(detach && command.length > 0 ? { command, tty: options.tty, stdin: options.interactive } : {}),
     };
-    const abort = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(signal));
-    await using provider = new ContainerdProvider({ image, ...connection });
-    await using session = await provider.createSession({ networkMode: 'none', resources, signal: abort.signal });
-    const execution = await session.spawn(command, commandArgs, { signal: abort.signal, maxBuffer: 0 });
-    // As bytes: what a program prints need not be text.
-    execution.stdout.pipe(process.stdout, { end: false });
-    execution.stderr.pipe(process.stderr, { end: false });
-    const { exitCode } = await execution.result();
-    return exitCode;
+    const provider = openProvider(values, { image: image as string });
+    let isKept = false;
+    try {
+      const session = await provider.createSession(create);
+      const exitCode = detach || command.length === 0 ? tell(session) : await runCommand(session, command, options);
+      isKept = ttl !== undefined && !rm;
+      return exitCode;
+    } finally {
+      await (isKept ? provider.close() : provider[Symbol.asyncDispose]());
+    }
   },
 };
+
+function tell(session: Session): number {
+  process.stdout.write(`${session.sessionId}\n`);
+  return 0;
+}

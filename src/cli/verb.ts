@@ -1,8 +1,13 @@
 import { parseArgs } from 'node:util';
 import { createInputError } from '../core/error.js';
+import type { ProviderOptions } from '../provider/options.js';
+import { ContainerdProvider } from '../provider/provider.js';
 
-type OptionsConfig = Record<string, { type: 'string' | 'boolean'; short?: string }>;
-type Values<T extends OptionsConfig> = { [K in keyof T]?: T[K]['type'] extends 'boolean' ? boolean : string };
+type OptionsConfig = Record<string, { type: 'string' | 'boolean'; short?: string; multiple?: boolean }>;
+type Value<O extends OptionsConfig[string]> = O['type'] extends 'boolean' ? boolean : string;
+type Values<T extends OptionsConfig> = {
+  [K in keyof T]?: T[K]['multiple'] extends true ? Value<T[K]>[] : Value<T[K]>;
+};
 
 /** One command of the command line. */
 export interface Verb {
@@ -16,7 +21,7 @@ export interface Verb {
 
 /** Where containerd is; every verb that calls it takes these. */
 export const connectionOptions = {
-  address: { type: 'string', short: 'a' },
+  address: { type: 'string' },
   namespace: { type: 'string', short: 'n' },
 } as const satisfies OptionsConfig;
 
@@ -41,6 +46,30 @@ export function readOptions<const T extends OptionsConfig>(
       { path: 'options', value, expected: known.join(', ') },
     ]);
   }
+}
+
+/** A provider for a verb that makes no session of its own, or names its image later. */
+export function openProvider(
+  { address, namespace }: Values<typeof connectionOptions>,
+  options: Partial<ProviderOptions> = {},
+): ContainerdProvider {
+  const connection = {
+    ...(address === undefined ? {} : { address }),
+    ...(namespace === undefined ? {} : { namespace }),
+  };
+  return new ContainerdProvider({ image: 'scratch', ...connection, ...options });
+}
+
+/** The one session that a verb is about, from the first of its arguments. */
+export function takeSession([session, ...rest]: string[]): [session: string, rest: string[]] {
+  if (session !== undefined) return [session, rest];
+  throw createInputError('arguments', [
+    { path: 'session', value: session, expected: 'the id or the name of a session' },
+  ]);
+}
+
+export function takeNone(rest: string[]): void {
+  if (rest.length > 0) throw createInputError('arguments', [{ path: 'arguments', value: rest, expected: 'none more' }]);
 }
 
 export async function listVerbs(verbs: Record<string, () => Promise<Verb>>): Promise<string> {

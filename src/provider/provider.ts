@@ -158,6 +158,14 @@ export class ContainerdProvider implements AsyncDisposable {
     return sessions.length;
   }
 
+  /**
+   * Ends the connection and destroys nothing: sessions with a `ttlMs` live on until then, the others until a reaper finds
+   * that this process has ended.
+   */
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
   /** Destroys the sessions that this provider created and ends the connection. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stopAll();

@@ -1,19 +1,9 @@
-import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
+import { cadre } from './cadre.js';
 
-const { address, namespace, images } = context;
-
-/** The command line as a user has it, from dist. */
-function cadre(...args: string[]) {
-  const env = { ...process.env, CONTAINERD_ADDRESS: address, CONTAINERD_NAMESPACE: namespace };
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/cli/main.js', ...args], {
-    env,
-    encoding: 'utf8',
-  });
-  return { status, stdout, stderr };
-}
+const { images } = context;
 
 describe('cadre-containerd', () => {
   test('import names what it brought in', () => {
@@ -30,8 +20,8 @@ describe('cadre-containerd', () => {
     const before = await observe(context);
     const run = cadre(
       'run',
-      '--memory-mb',
-      '64',
+      '--memory',
+      '64m',
       '--cpus',
       '0.5',
       images.reference,
@@ -40,18 +30,20 @@ describe('cadre-containerd', () => {
       'echo out; echo err >&2; exit 9',
     );
     expect(run).toEqual({ status: 9, stdout: 'out\n', stderr: 'err\n' });
-    expect(cadre('run', '--timeout-ms', '200', images.reference, 'sleep', '60').status).toBe(124);
+    expect(cadre('run', '--rm', '--timeout', '200ms', images.reference, 'sleep', '60').status).toBe(124);
     expect(await settle(context, before)).toEqual(before);
   });
 
   test('options behind the image belong to the command', () => {
-    expect(cadre('run', images.reference, 'echo', '--memory-mb', '-n').stdout).toBe('--memory-mb -n\n');
+    expect(cadre('run', images.reference, 'echo', '--memory', '-n').stdout).toBe('--memory -n\n');
   });
 
   test('version and help', () => {
     expect(cadre('--version').stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
     expect(cadre('version').stdout).toBe(cadre('--version').stdout);
-    for (const verb of ['import', 'run', 'version']) {
+    const names = cadre().stdout.match(/^ {2}[a-z]+(?= )/gm) ?? [];
+    expect(names.length).toBeGreaterThan(10);
+    for (const verb of names.map((name) => name.trim())) {
       expect(cadre().stdout).toContain(`  ${verb} `);
       expect(cadre(verb, '--help').stdout).toMatch(/^usage: cadre-containerd /);
     }
@@ -59,9 +51,25 @@ describe('cadre-containerd', () => {
 
   test.each([
     [['fly'], 2, 'verb = "fly": expected one of'],
-    [['run', '--memroy-mb', '5', 'x', 'true'], 2, '--memory-mb'],
-    [['run', images.reference], 2, 'expected an image and a command'],
-    [['run', '--memory-mb', 'much', images.reference, 'true'], 2, 'resources.memoryMb = NaN'],
+    [['run', '--memroy', '5', 'x', 'true'], 2, '--memory'],
+    [['run', images.reference], 2, 'expected a command'],
+    [['run'], 2, 'expected an image and a command'],
+    [['run', '-d', images.reference, 'true'], 2, '--ttl beside it'],
+    [['run', '-v', '/x', images.reference, 'true'], 2, 'SOURCE:TARGET'],
+    [['run', '-e', 'NO_SUCH_VARIABLE', images.reference, 'true'], 2, 'NAME=VALUE'],
+    [['run', '--ttl', 'soon', images.reference, 'true'], 2, '--ttl = "soon": expected a duration'],
+    [['run', '--policy', '/no/such.json', images.reference, 'true'], 2, 'ENOENT'],
+    [['run', '--cpus', '100', images.reference, 'true'], 1, 'resources.cpus'],
+    [['exec', 'absent', 'true'], 1, 'no session "absent"'],
+    [['exec', 'absent'], 2, 'expected a command'],
+    [['ps', 'x'], 2, 'expected none more'],
+    [['info'], 2, 'the id or the name of a session'],
+    [['logs', '--tail', 'x', 'y'], 2, '--tail = "x": expected a number'],
+    [['rm', 'absent'], 1, 'no session "absent"'],
+    [['stats', 'absent'], 1, 'no session "absent"'],
+    [['attach', 'absent'], 1, 'no session "absent"'],
+    [['run', '--memory', 'much', images.reference, 'true'], 2, '--memory = "much": expected a size'],
+    [['run', '--memory', '1m', images.reference, 'true'], 2, 'resources.memoryMb = 1'],
     [['run', 'absent:1', 'true'], 1, 'no image docker.io/library/absent:1'],
     [['run', '--address', '/nowhere.sock', 'x', 'true'], 1, 'no containerd answers at /nowhere.sock'],
     [['run', images.reference, 'no-such-command'], 1, 'command "no-such-command" not found in the session'],

@@ -16,7 +16,15 @@ onlyOn(['1.6'], 'the package is the same everywhere')('the packed package', () =
     });
     const [{ files }] = JSON.parse(packed) as [{ files: { path: string }[] }];
     const places = new Set(files.map(({ path }) => path.replace(/^dist\/.*\.(js|d\.ts)$/, 'dist')));
-    expect([...places].sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'dist', 'package.json']);
+    expect([...places].sort()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'SECURITY.md',
+      'dist',
+      'package.json',
+      'policy.schema.json',
+    ]);
   });
 
   test('installed in an empty directory it runs, as a library and as a command', () => {

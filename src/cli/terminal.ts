@@ -1,0 +1,50 @@
+import { finished } from 'node:stream/promises';
+import type { ExecOptions } from '../session/exec-options.js';
+import type { Session } from '../session/session.js';
+
+const INTERRUPTED = 128 + 2;
+
+export interface CommandOptions extends Pick<ExecOptions, 'env' | 'cwd' | 'user' | 'timeoutMs' | 'signal'> {
+  /** The command reads what this process reads. */
+  interactive: boolean;
+  tty: boolean;
+}
+
+/** Runs a command with this process's own streams; resolves with the exit code to end with. */
+export async function runCommand(session: Session, argv: readonly string[], options: CommandOptions): Promise<number> {
+  const [command = '', ...args] = argv;
+  const { interactive, tty, ...rest } = options;
+  const { stdin, stdout, stderr } = process;
+  const execution = await session.spawn(command, args, {
+    ...rest,
+    // Piped on at once, as bytes: what a program prints need not be text.
+    maxBuffer: 0,
+    ...(interactive ? { stdin: 'pipe' } : {}),
+    ...(tty ? { tty: { cols: stdout.columns ?? 80, rows: stdout.rows ?? 24 } } : {}),
+  });
+  execution.stdout.pipe(stdout, { end: false });
+  execution.stderr.pipe(stderr, { end: false });
+  const isRaw = tty && interactive && stdin.isTTY;
+  // A command that has just ended has no terminal any more.
+  const resize = () => void execution.resize(stdout.columns, stdout.rows).catch(() => undefined);
+  if (isRaw) stdin.setRawMode(true);
+  if (tty) stdout.on('resize', resize);
+  // The command may end, or close its input, while this process still has some.
+  if (interactive && execution.stdin) finished(stdin.pipe(execution.stdin)).catch(() => undefined);
+  try {
+    const { exitCode, isCanceled } = await execution.result();
+    return isCanceled ? INTERRUPTED : exitCode;
+  } finally {
+    stdout.off('resize', resize);
+    if (isRaw) stdin.setRawMode(false);
+    // Read on, it would keep this process alive.
+    if (interactive) stdin.unpipe().destroy();
+  }
+}
+
+/** Aborted by the first SIGINT or SIGTERM; the second ends this process as if nobody listened. */
+export function watchSignals(): AbortSignal {
+  const abort = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(signal));
+  return abort.signal;
+}
