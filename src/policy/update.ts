@@ -13,6 +13,11 @@ const liveLimits: readonly string[] = [
   'ioWeight',
 ] satisfies (keyof ResourceLimits)[];
 
+/** Whether `session.update()` can change what a policy has at this path. */
+export function isLive(path: string): boolean {
+  return liveLimits.some((key) => path === `resources.${key}`);
+}
+
 /**
  * Reads a change to a running session, by the rules of the policy. Throws `invalid-argument` for wrong values, and
  * `CapabilityMismatchError` for what only a new session can have. `memoryBytes` is the limit that there is: a limit of

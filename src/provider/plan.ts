@@ -24,10 +24,15 @@ function nameSession(name: string | undefined, uuid: string): string {
 const RUNC = 'io.containerd.runc.v2';
 const runtimes = ['runc', RUNC];
 
+/** containerd's name of a runtime. */
+export function nameRuntime(runtime: string): string {
+  return runtimes.includes(runtime) ? RUNC : runtime;
+}
+
 /** What every session of a provider is given of the host. */
 export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath'>;
 
-interface PlanInput extends Surroundings {
+export interface PlanInput extends Surroundings {
   context: SessionContext;
   /** Of the daemon. */
   uuid: string;

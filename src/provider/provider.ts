@@ -26,6 +26,7 @@ import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, planSession } from './plan.js';
+import { previewSession, type SessionPlan } from './preview.js';
 import { provideImage } from './pull-policy.js';
 import { Volumes } from './volumes.js';
 
@@ -78,6 +79,16 @@ export class ContainerdProvider implements AsyncDisposable {
     const image = await this.#getImage(asked);
     const facts = { ...this.#options, context, uuid, host, seccomp };
     return createSession(context, planSession(resolved, asked, image, facts));
+  }
+
+  /**
+   * What would become of a policy, without creating a session: the document, what cannot be honoured, and a score of 0 to
+   * 100 with what takes it down. The image must be there. Throws `invalid-argument` for what makes no sense.
+   */
+  async plan(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<SessionPlan> {
+    const connected = await this.#connection.connect();
+    const describePlace = (host: HostFacts, runtime?: string) => this.#describePlace(host, runtime);
+    return previewSession(policy, { ...this.#options, ...connected, describePlace });
   }
 
   /** The session of that name, or a new one: of several callers at once one creates it and all get it. */

@@ -174,7 +174,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
 }
 
 /** What this library keeps for the session: its volumes, and its secrets, which nothing may hide. */
-function listOwnBinds(context: SessionContext, { record, volumes, secrets }: CreateRequest): Bind[] {
+export function listOwnBinds(context: SessionContext, { record, volumes, secrets }: CreateRequest): Bind[] {
   const hasSubmounts = false;
   const binds = volumes.map(({ name, ...rest }) => ({ ...rest, source: nameData(context, name), hasSubmounts }));
   if (secrets.length === 0) return binds;

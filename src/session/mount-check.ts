@@ -58,7 +58,7 @@ function byLength(one: string, other: string): number {
 }
 
 /** Where a path of the session leads to inside. Its links are read and never followed: to the kernel they lead out. */
-async function resolveInside(root: string, path: string): Promise<string> {
+export async function resolveInside(root: string, path: string): Promise<string> {
   let resolved = '/';
   const rest = path.split('/').filter(Boolean);
   for (let links = 0; rest.length > 0; ) {

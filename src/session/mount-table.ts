@@ -1,20 +1,40 @@
-import { readFileSync } from 'node:fs';
+import { posix } from 'node:path';
+import { isWithin } from '../policy/mounts.js';
+import { readOptional } from './proc.js';
 
-/** A line of /proc/PID/mountinfo (proc(5)). */
+/** A line of /proc/PID/mountinfo (proc_pid_mountinfo(5)). */
 export interface MountEntry {
+  id: string;
+  /** The mount that it is in or, at the same place, upon. */
+  parent: string;
+  /** Of the file system, as `major:minor`. */
+  device: string;
+  /** What of the file system is mounted. */
+  root: string;
   /** Relative to the root directory of the process. */
   point: string;
   /** Of this mount, such as ro and nosuid; not those of its file system. */
   options: string[];
+  type: string;
+  /** Of the file system, whoever mounts it, such as `size=64k`. */
+  superOptions: string[];
 }
 
-/** The mounts that a process sees, in the order in which they were made. */
+/** The mounts that a process sees, in the order in which they were made; none of a process that is gone. */
 export function readMountTable(pid: number | 'self' = 'self'): MountEntry[] {
-  const lines = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n').filter(Boolean);
-  return lines.map((line) => {
-    const [, , , , point = '', options = ''] = line.split(' ');
-    return { point: readOctal(point), options: options.split(',') };
-  });
+  return parseMountTable(readOptional(`/proc/${pid}/mountinfo`) ?? '');
+}
+
+export function parseMountTable(text: string): MountEntry[] {
+  return text.split('\n').filter(Boolean).map(parseEntry);
+}
+
+function parseEntry(line: string): MountEntry {
+  const [before = '', after = ''] = line.split(' - ');
+  const [id = '', parent = '', device = '', root = '', point = '', options = ''] = before.split(' ').map(readOctal);
+  const [type = '', , superOptions = ''] = after.split(' ').map(readOctal);
+  const both = { options: options.split(','), superOptions: superOptions.split(',') };
+  return { id, parent, device, root, point, type, ...both };
 }
 
 /** Blank, tab, line feed and backslash are written as octal numbers. */
@@ -29,4 +49,19 @@ export function listMounts(directory: string): string[] {
     .filter((point) => point.startsWith(`${directory}/`))
     .sort()
     .reverse();
+}
+
+/** What is seen at a place: of several mounts there, the one on top. */
+export function findTop(table: readonly MountEntry[], point: string): MountEntry | undefined {
+  const there = table.filter((entry) => entry.point === point);
+  return there.find(({ id }) => there.every(({ parent }) => parent !== id));
+}
+
+/** Which part of which file system a path of this process's own is, as mountinfo would name it. */
+export function locate(own: readonly MountEntry[], path: string): string | undefined {
+  const above = own.filter(({ point }) => isWithin(path, point));
+  const longest = Math.max(...above.map(({ point }) => point.length));
+  const mount = findTop(above, above.find(({ point }) => point.length === longest)?.point ?? '');
+  if (mount === undefined) return undefined;
+  return `${mount.device} ${posix.join(mount.root, posix.relative(mount.point, path))}`;
 }

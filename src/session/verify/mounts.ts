@@ -1,31 +1,36 @@
 import { lstatSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
+import { isWithin } from '../../policy/mounts.js';
 import type { OciMount, OciSpec } from '../../spec/types.js';
+import { resolveInside } from '../mount-check.js';
+import { findTop, locate, type MountEntry, readMountTable } from '../mount-table.js';
 import { type Check, check, judge } from './check.js';
-import { findTop, isWithin, locate, type MountEntry, readMountTable } from './mount-table.js';
+
 import { readPageSize } from './page-size.js';
 
 const restrictions = ['ro', 'nosuid', 'nodev', 'noexec'];
 const units: Record<string, number> = { '': 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
 
 /** The file systems that a process sees: those of the spec as it says, its hidden and read-only places, and no other. */
-export function checkMounts(spec: OciSpec, pid: number): Check[] {
+export async function checkMounts(spec: OciSpec, pid: number): Promise<Check[]> {
   const source = `/proc/${pid}/mountinfo`;
   const table = readMountTable(pid);
   const own = readMountTable('self');
   const root = findTop(table, '/');
   const { maskedPaths, readonlyPaths } = spec.linux;
   const isRemade = (path: string) => readonlyPaths.includes(path);
-  const last = new Map(spec.mounts.map((mount) => [mount.destination, mount]));
+  const last = new Map<string, OciMount>();
+  // An image may have a link where something is to be mounted.
+  for (const mount of spec.mounts) last.set(await resolveInside(`/proc/${pid}/root`, mount.destination), mount);
   return [
     check('root.readonly', spec.root.readonly, root?.options.includes('ro'), source),
-    ...[...last.values()].map((mount) => {
-      const entry = findTop(table, mount.destination);
+    ...[...last].map(([place, mount]) => {
+      const entry = findTop(table, place);
       const expected = expectMount(mount, own, isRemade(mount.destination));
       const observed = entry && describeMount(mount, entry);
       return judge(`mounts.${mount.destination}`, expected, observed, source, isAsAsked(expected, observed));
     }),
-    ...[...last.values()].flatMap((mount) => checkBelow(mount, table, source)),
+    ...[...last].flatMap(([place, mount]) => checkBelow(mount, place, table, source)),
     ...maskedPaths.map((path) => {
       const observed = observeMasked(table, pid, path);
       return judge(`linux.maskedPaths.${path}`, 'hidden', observed, source, observed !== 'visible');
@@ -35,7 +40,7 @@ export function checkMounts(spec: OciSpec, pid: number): Check[] {
       const observed = entry?.options.includes('ro') ? 'read-only' : exists(pid, path) ? 'writable' : 'absent';
       return judge(`linux.readonlyPaths.${path}`, 'read-only', observed, source, observed !== 'writable');
     }),
-    check('mounts', [], listOthers(spec, table), source),
+    check('mounts', [], listOthers(spec, last, table), source),
   ];
 }
 
@@ -52,8 +57,7 @@ function expectMount(mount: OciMount, own: readonly MountEntry[], isRemade: bool
   const { options, type } = mount;
   const asked = restrictions.filter((word) => options.includes(word) || (word === 'ro' && isRemade));
   if (isBind(mount)) {
-    const restricted = options.includes('rro') && !asked.includes('ro') ? ['ro', ...asked] : asked;
-    return { source: locate(own, mount.source), restrictions: restricted };
+    return { source: locate(own, mount.source), restrictions: asked };
   }
   const size = options.find((option) => option.startsWith('size='));
   return { type, ...(size === undefined ? {} : { size: readSize(size) }), restrictions: asked };
@@ -94,12 +98,19 @@ function readSize(option: string): number | undefined {
   return Math.ceil((Number(digits) * (units[unit.toLowerCase()] ?? 1)) / page) * page;
 }
 
-/** Mounts that came along with a recursive bind, where they had to become read-only too. */
-function checkBelow({ destination, options }: OciMount, table: readonly MountEntry[], source: string): Check[] {
-  if (!options.includes('rro')) return [];
-  const below = table.filter(({ point }) => point !== destination && isWithin(point, destination));
-  const writable = below.filter((entry) => !entry.options.includes('ro')).map(({ point }) => point);
-  return [check(`mounts.${destination}.rro`, [], writable, source)];
+/** Mounts that came along with a recursive bind, where they had to become as restricted as its top. */
+function checkBelow(
+  { destination, options }: OciMount,
+  place: string,
+  table: readonly MountEntry[],
+  source: string,
+): Check[] {
+  const asked = restrictions.filter((word) => options.includes(`r${word}`));
+  if (asked.length === 0) return [];
+  const below = table.filter(({ point }) => point !== place && isWithin(point, place));
+  const loose = below.filter((entry) => !asked.every((word) => entry.options.includes(word)));
+  const points = loose.map(({ point }) => point);
+  return [check(`mounts.${destination}.below`, [], points, `${source}, those that are not ${asked.join(', ')}`)];
 }
 
 /** What the host does not have cannot be hidden, and need not be. */
@@ -117,11 +128,14 @@ function exists(pid: number, path: string): boolean {
 }
 
 /** Mounts that neither the spec asks for nor the runtime makes by itself. */
-function listOthers({ mounts, linux, process }: OciSpec, table: readonly MountEntry[]): string[] {
-  const known = new Set(['/', ...mounts.map(({ destination }) => destination)]);
-  for (const path of [...linux.maskedPaths, ...linux.readonlyPaths]) known.add(path);
+function listOthers(
+  { linux, process }: OciSpec,
+  mounts: ReadonlyMap<string, OciMount>,
+  table: readonly MountEntry[],
+): string[] {
+  const known = new Set(['/', ...mounts.keys(), ...linux.maskedPaths, ...linux.readonlyPaths]);
   if (process.terminal) known.add('/dev/console');
-  const wide = mounts.filter((mount) => mount.options.includes('rbind') || mount.type === 'cgroup');
-  const isBelow = (point: string) => wide.some(({ destination }) => isWithin(point, destination));
+  const wide = [...mounts].filter(([, mount]) => mount.options.includes('rbind') || mount.type === 'cgroup');
+  const isBelow = (point: string) => wide.some(([place]) => isWithin(point, place));
   return table.map(({ point }) => point).filter((point) => !known.has(point) && !isBelow(point));
 }

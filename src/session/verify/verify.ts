@@ -45,7 +45,7 @@ export async function verifyProcess(spec: OciSpec, pid: number, program = spec.p
     ...checkStatus(spec, pid),
     ...checkAppArmor(spec, pid),
     ...checkLimits(spec, pid),
-    ...checkMounts(spec, pid),
+    ...(await checkMounts(spec, pid)),
     ...checkDeviceNodes(spec, pid),
     ...checkNamespaces(spec, pid),
     ...checkIdMaps(spec, pid),

@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Attestation, CreateOptions, Session } from '../../../src/index.js';
 import { unpackJson } from '../../../src/rpc/any.js';
@@ -55,6 +58,48 @@ test.each<[string, CreateOptions]>([
   expect(attestation.checks.filter(({ ok }) => !ok)).toEqual([]);
   expect(attestation.ok).toBe(true);
   expect(new Set(attestation.checks.map(({ field }) => field)).size).toBe(attestation.checks.length);
+});
+
+test.for(['default', 'strict', 'permissive'])('profile %s', async (profile, { skip }) => {
+  const { mismatched } = await provider.plan({ profile });
+  if (mismatched.length > 0) skip(`this version cannot honour ${mismatched.join(', ')}`);
+  const [, most] = /^Max open files +\d+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  if (profile === 'permissive' && Number(most) < 65_536) skip(`this host gives ${most} open files at most`);
+  await using session = await provider.createSession({ profile });
+  expect(listFailed(await session.verify())).toEqual([]);
+});
+
+test('files of the host, volumes and secrets', async () => {
+  const directory = mkdtempSync(join(context.root, 'verified-'));
+  mkdirSync(join(directory, 'below'));
+  execFileSync('mount', ['-t', 'tmpfs', 'below', join(directory, 'below')]);
+  onTestFinished(() => {
+    execFileSync('umount', [join(directory, 'below')]);
+  });
+  writeFileSync(join(directory, 'file'), 'text');
+  await using session = await provider.createSession({
+    mounts: [
+      { path: directory, target: '/all', readOnly: true },
+      { path: join(directory, 'file'), target: '/a b', readOnly: false },
+      { path: 'verified', type: 'volume', target: '/data', readOnly: false },
+    ],
+    secrets: [{ name: 'TOKEN', value: 'planted' }],
+  });
+  const attestation = await session.verify();
+  expect(listFailed(attestation)).toEqual([]);
+  expect(JSON.stringify(attestation)).not.toContain('planted');
+  const { pid } = await look(session);
+  execFileSync('nsenter', [
+    `--target=${pid}`,
+    '--mount',
+    '--pid',
+    '/bin/busybox',
+    'mount',
+    '-o',
+    'remount,bind,rw',
+    '/all',
+  ]);
+  expect(listFailed(await session.verify())).toEqual(['mounts./all']);
 });
 
 test('every part of the document is read back, with its source', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { findTop, locate, parseMountTable } from '../../../src/session/verify/mount-table.js';
+import { findTop, locate, parseMountTable } from '../../src/session/mount-table.js';
 
 const table = parseMountTable(
   [

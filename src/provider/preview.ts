@@ -1,0 +1,79 @@
+import { CapabilityMismatchError, type Fault } from '../core/error.js';
+import { getImage } from '../image/image.js';
+import type { Place } from '../policy/capabilities.js';
+import { redact } from '../policy/redact.js';
+import { readConfinement } from '../session/confinement.js';
+import { readHostFacts } from '../session/host.js';
+import { previewSpec } from '../session/preview.js';
+import { chooseEnv } from '../spec/environment.js';
+import type { HostFacts } from '../spec/host.js';
+import { type Finding, scorePolicy } from '../spec/score.js';
+import type { OciSpec } from '../spec/types.js';
+import { parseCreateOptions } from './create-options.js';
+import type { ResolvedOptions } from './options.js';
+import { checkRequest, nameRuntime, type PlanInput, planSession } from './plan.js';
+
+/** What would become of a policy. No value of a secret, and none of the session's own environment, is in it. */
+export interface SessionPlan {
+  /** The document of the OCI runtime specification; undefined where something cannot be honoured, as none is made. */
+  spec: unknown;
+  /** containerd's name of the runtime. */
+  runtime: string;
+  /** Paths of what cannot be honoured. */
+  mismatched: string[];
+  /** The same, each with what would be accepted. */
+  mismatches: readonly Fault[];
+  /** 100 where nothing was found, 0 at the least. */
+  score: number;
+  findings: Finding[];
+}
+
+interface PreviewContext extends ResolvedOptions, Omit<PlanInput, 'host' | 'seccomp'> {
+  describePlace: (host: HostFacts, runtime?: string) => Place & { runtime: string };
+}
+
+export async function previewSession(given: unknown, context: PreviewContext): Promise<SessionPlan> {
+  const { base, hostEnv } = context;
+  const parsed = await collect(() => parseCreateOptions(given, base));
+  if (parsed.result === undefined) {
+    // Of fields that nobody knows it cannot be told what they would come to.
+    return { spec: undefined, runtime: nameRuntime(context.runtime), ...parsed.refused, score: 0, findings: [] };
+  }
+  const { session, policy } = parsed.result;
+  const host = readHostFacts();
+  const place = context.describePlace(host, session.runtime);
+  const { result: seccomp, refused } = await collect(() => {
+    checkRequest(policy, session, place, context);
+    return readConfinement(policy);
+  });
+  const { channel } = context.context;
+  // Never pulled: planning takes nothing in.
+  const image = await getImage(channel, session.image ?? context.image, { signal: session.signal });
+  const request = planSession(policy, session, image, { ...context, host, seccomp });
+  const spec = refused.mismatched.length > 0 ? undefined : await previewSpec(context.context, request);
+  const runtime = nameRuntime(place.runtime);
+  const plan = { spec, runtime, ...refused, ...scorePolicy(policy, { user: request.user, spec }) };
+  const secrets = policy.secrets.map(({ value }) => value);
+  return redact({ ...plan, spec: spec && hideEnv(spec, chooseEnv(policy, hostEnv, session.env ?? {})) }, secrets);
+}
+
+/** Runs a check. What it cannot honour is an answer here; anything else is thrown. */
+async function collect<T>(
+  act: () => T | Promise<T>,
+): Promise<{ result?: T; refused: Pick<SessionPlan, 'mismatched' | 'mismatches'> }> {
+  try {
+    return { result: await act(), refused: { mismatched: [], mismatches: [] } };
+  } catch (error) {
+    if (!(error instanceof CapabilityMismatchError)) throw error;
+    return { refused: { mismatched: error.mismatchedAttributes, mismatches: error.faults } };
+  }
+}
+
+/** What a session is given beside its image's environment may be as secret as any secret. */
+function hideEnv({ process, ...spec }: OciSpec, given: Readonly<Record<string, string>>): OciSpec {
+  const env = process.env.map((entry) => {
+    const name = entry.slice(0, entry.indexOf('='));
+    return Object.hasOwn(given, name) ? `${name}=[redacted]` : entry;
+  });
+  return { ...spec, process: { ...process, env } };
+}
