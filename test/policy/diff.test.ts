@@ -114,5 +114,5 @@ describe('secrets', () => {
 });
 
 test('the hash is the one that it was: records of older versions keep their meaning', () => {
-  expect(hashPolicy(parsePolicy({}))).toMatchInlineSnapshot(`"fc132958b9478cf3d5638d3cfb0321b86192d656241a20cc554362cff79d2345"`);
+  expect(hashPolicy(parsePolicy({}))).toBe('fc132958b9478cf3d5638d3cfb0321b86192d656241a20cc554362cff79d2345');
 });
