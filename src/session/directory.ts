@@ -42,6 +42,6 @@ async function unmount(point: string): Promise<void> {
   for (const name of await readdir(point)) await rm(join(point, name), { recursive: true, force: true });
   await run('umount', ['--', point]).catch((error: unknown) => {
     // Another process of ours was faster.
-    if (readMountTable().some((entry) => entry.point === point)) throw error;
+    if (readMountTable('self').some((entry) => entry.point === point)) throw error;
   });
 }

@@ -28,6 +28,6 @@ async function listRoots({ channel }: SessionContext): Promise<string[]> {
 
 /** Directories of state: the root file systems of containers that run are mounted below them. */
 function listStates(): string[] {
-  const points = readMountTable().map(({ point }) => point);
+  const points = readMountTable('self').map(({ point }) => point);
   return points.filter((point) => ownPart.test(point)).map((point) => point.replace(ownPart, ''));
 }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { isWithin } from '../policy/mounts.js';
+import { locate, type MountEntry, readMountTable } from './mount-table.js';
 
 /** A place of the host that no policy mounts: neither it, nor what is below or above it. */
 export interface HostPath {
@@ -73,6 +74,7 @@ export function listHostPaths(own: readonly HostPath[]): HostPath[] {
 export function findExposure(
   { source, readOnly }: { source: string; readOnly: boolean },
   hostPaths: readonly HostPath[],
+  table: readonly MountEntry[] = readMountTable('self'),
 ): string | undefined {
   if (source === '/') return 'it is the whole host';
   for (const [name, reason] of credentials) {
@@ -80,11 +82,21 @@ export function findExposure(
   }
   // Every containerd keeps what its plugins have in directories of such names.
   if (/\/io\.containerd\.[^/]+(\/|$)/.test(source)) return 'the images and containers of a containerd';
-  const found = hostPaths.find(
-    ({ path, isReadable = false }) => !(isReadable && readOnly) && (isWithin(source, path) || isWithin(path, source)),
-  );
-  if (found === undefined) return undefined;
-  return isWithin(source, found.path) ? `${found.path} is ${found.reason}` : `in it is ${found.path}, ${found.reason}`;
+  // By where it is in its file system too, which may be mounted at a second place.
+  const place = locate(table, source);
+  for (const { path, reason, isReadable = false } of hostPaths) {
+    if (isReadable && readOnly) continue;
+    const hostPlace = locate(table, path);
+    if (isWithin(source, path) || isPlacedWithin(place, hostPlace)) return `${path} is ${reason}`;
+    if (isWithin(path, source) || isPlacedWithin(hostPlace, place)) return `in it is ${path}, ${reason}`;
+  }
+  return undefined;
+}
+
+function isPlacedWithin(place?: string, directory?: string): boolean {
+  const [device = '', path = ''] = place?.split(/ (.*)/s) ?? [];
+  const [otherDevice, otherPath = ''] = directory?.split(/ (.*)/s) ?? [];
+  return device === otherDevice && isWithin(path, otherPath);
 }
 
 /** unix(7): what is bound in this network namespace, with the path it was bound to. */

@@ -7,7 +7,7 @@ import type { SessionContext } from './context.js';
 import { listExposures } from './exposure.js';
 import { findExposure } from './host-paths.js';
 import { listMounts } from './mount-table.js';
-import { nameSecrets } from './secrets.js';
+import { isInMemory, nameSecrets } from './secrets.js';
 import { isVolume } from './volume-directory.js';
 
 /** Opens nothing, only holds it (open(2)). Node has no name for it; it is the same on all its processors. */
@@ -111,6 +111,9 @@ export async function pinAgain(context: SessionContext, id: string, { mounts }: 
       if (fault === undefined && source === request.path) continue;
       const reason = fault?.expected ?? `the same as at its creation, not ${source}`;
       throw refuseStart(`source ${request.path} of ${request.target}: expected ${reason}`);
+    }
+    if (pins.list.some(({ source }) => source === secrets) && !(await isInMemory(secrets))) {
+      throw refuseStart('its secrets are gone, as the host was restarted');
     }
     const [forbidden] = await findForbidden(context, pins.list);
     if (forbidden !== undefined) throw refuseStart(`source ${forbidden.value}: expected ${forbidden.expected}`);

@@ -42,7 +42,8 @@ export async function writeSecrets(
   await opened.chmod(0o755);
 }
 
-async function isInMemory(path: string): Promise<boolean> {
+/** A host that was restarted has none of them, and may have an empty directory of their name. */
+export async function isInMemory(path: string): Promise<boolean> {
   return inMemory.includes((await statfs(path)).type);
 }
 

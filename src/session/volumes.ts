@@ -4,7 +4,6 @@ import { createInputError, DriverError, hasCode } from '../core/error.js';
 import { fileName } from '../policy/fields.js';
 import { checkOptions, type Rule } from '../policy/rule.js';
 import { whole } from '../policy/schema.js';
-import type { OciUser } from '../spec/types.js';
 import type { SessionContext } from './context.js';
 import { measureDirectory } from './directory-size.js';
 import { listRecords } from './find.js';
@@ -28,7 +27,10 @@ export interface VolumeDetails extends Volume {
 }
 
 /** Who owns a new volume. Both default to 0, root. */
-export type VolumeOwner = Partial<Pick<OciUser, 'uid' | 'gid'>>;
+export interface VolumeOwner {
+  uid?: number;
+  gid?: number;
+}
 
 /** Of volumes that no session uses. At least one of the two is to be given. */
 export interface VolumePruneOptions {

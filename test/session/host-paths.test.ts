@@ -63,6 +63,27 @@ describe('a source that exposes the host, and why', () => {
   });
 });
 
+test.each([
+  ['/host', '8:1', '/', 'in it is /'],
+  ['/host/etc/ssl', '8:1', '/', '/etc is'],
+  ['/mnt/x', '8:1', '/etc/ssh', '/etc is'],
+  ['/mnt/x', '8:1', '/opt/app', undefined],
+  ['/mnt/x', '8:2', '/etc', undefined],
+])('%s, a second place of %s %s: %s', (source, device, root, reason) => {
+  const point = source
+    .split('/')
+    .slice(0, root === '/' ? 2 : 3)
+    .join('/');
+  const common = { parent: '1', options: [], type: 'ext4', superOptions: [] };
+  const table = [
+    { ...common, id: '2', device: '8:1', root: '/', point: '/' },
+    { ...common, id: '3', device, root, point },
+  ];
+  const exposure = findExposure({ source, readOnly: true }, listHostPaths([]), table);
+  if (reason === undefined) expect(exposure).toBeUndefined();
+  else expect(exposure).toContain(reason);
+});
+
 describe('an engine that listens elsewhere, and a place behind a link', () => {
   const directory = mkdtempSync(join(tmpdir(), 'cadre-sockets-'));
   afterAll(() => rmSync(directory, { recursive: true }));

@@ -1,4 +1,5 @@
 /** What others can do to a path between its check and its mount, and what an image can do to a target. */
+import { execFileSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -13,15 +14,20 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { describeOwner } from '../../src/core/owner.js';
-import { ContainersService } from '../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import {
+  ContainersService,
+  type CreateContainerRequest,
+} from '../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import type { CreateTaskResponse } from '../../src/generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { getImage } from '../../src/image/image.js';
 import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
+import { packJson, unpackJson } from '../../src/rpc/any.js';
 import { Channel } from '../../src/rpc/channel.js';
 import type { SessionContext } from '../../src/session/context.js';
 import { createSession } from '../../src/session/create.js';
 import { readHostFacts } from '../../src/session/host.js';
+import type { OciMount, OciSpec } from '../../src/spec/types.js';
 import { buildDockerArchive } from '../support/busybox.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
@@ -46,7 +52,7 @@ function disturb(real: Channel, at: string, { before, after }: Disturbance): Cha
       if (key !== 'unary') return typeof value === 'function' ? value.bind(target) : value;
       return async (...args: Parameters<Channel['unary']>) => {
         const isChosen = args[0].path.endsWith(at);
-        if (isChosen) before();
+        if (isChosen) before(args[1]);
         const answer = await target.unary(...args);
         if (isChosen) after(answer as CreateTaskResponse);
         return answer;
@@ -56,7 +62,7 @@ function disturb(real: Channel, at: string, { before, after }: Disturbance): Cha
 }
 
 interface Disturbance {
-  before(): void;
+  before(request: unknown): void;
   after(answer: CreateTaskResponse): void;
 }
 
@@ -186,6 +192,33 @@ describe('a source that is swapped after its check', () => {
     expect(outcomes.created + outcomes.refused).toBe(12);
     expect(outcomes.refused).toBeGreaterThan(0);
   });
+});
+
+test('a runtime that passes over recursive options is found out: nothing below is left writable', async () => {
+  const source = join(host, 'with-mounts');
+  mkdirSync(join(source, 'below'), { recursive: true });
+  execFileSync('mount', ['-t', 'tmpfs', 'below', join(source, 'below')]);
+  try {
+    const forget = (mount: OciMount) => ({
+      ...mount,
+      options: mount.options.filter((option) => !['rro', 'rnosuid', 'rnodev'].includes(option)),
+    });
+    const disturbed = disturb(channel, 'Containers/Create', {
+      before(request) {
+        const { container } = request as CreateContainerRequest;
+        if (container?.spec === undefined) throw new Error('no spec');
+        const spec = unpackJson(container.spec) as OciSpec;
+        container.spec = packJson(container.spec.typeUrl, { ...spec, mounts: spec.mounts.map(forget) });
+      },
+      after: () => undefined,
+    });
+    await expect(createOn(disturbed, [{ path: source, target: '/m', readOnly: true }])).rejects.toMatchObject({
+      code: 'aborted',
+      message: expect.stringMatching(/\/m\/below is not (nosuid|nodev|ro)/),
+    });
+  } finally {
+    execFileSync('umount', [join(source, 'below')]);
+  }
 });
 
 describe('a target that the image leads elsewhere', async () => {

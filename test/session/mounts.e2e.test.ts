@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Fault, Session } from '../../src/index.js';
 import { context } from '../support/context.js';
-import { observe, settle } from '../support/leaks.js';
+import { countDescriptors, observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
 
 const host = mkdtempSync(join(tmpdir(), 'cadre-mounts-'));
@@ -192,6 +192,42 @@ describe('sources that are refused, before anything is created:', () => {
     await expect(other.start()).rejects.toMatchObject({ code: 'failed-precondition' });
     await session.start();
   });
+});
+
+test('a fork has the mounts of its parent, and a session that is verified has what its record says', async () => {
+  const shared = make('shared', { f: 'of both' });
+  await using session = await worker.createSession({
+    mounts: [
+      { path: shared, target: '/s', readOnly: true },
+      { path: 'cache', target: '/cache', type: 'volume', readOnly: false },
+      { path: '/scratch', type: 'tmpfs', readOnly: false, sizeBytes: 2 ** 20 },
+    ],
+    secrets: [{ name: 'key', value: 'planted' }],
+  });
+  const { checks } = await session.verify();
+  expect(checks.filter(({ ok }) => !ok)).toEqual([]);
+  await sh(session, 'echo kept > /cache/f');
+  expect(await sh(session, 'dd if=/dev/zero of=/scratch/f bs=1024 count=2048')).toContain('No space left');
+  const policy = { mounts: [{ path: shared, target: '/s', readOnly: true }] };
+  const [fork] = await session.fork({ policy });
+  expect(await sh(fork as Session, 'cat /s/f; echo; pwd')).toBe('of both\n/workspace');
+  await fork?.destroy();
+});
+
+test('no descriptor is kept for a mount', async () => {
+  const create = () => provider.createSession({ mounts: [{ path: make('held'), target: '/h', readOnly: true }] });
+  await (await create()).destroy();
+  const descriptors = await countDescriptors();
+  for (let round = 0; round < 3; round++) await (await create()).destroy();
+  await expect(
+    worker.createSession({
+      mounts: [
+        { path: host, readOnly: true },
+        { path: '/etc', readOnly: true },
+      ],
+    }),
+  ).rejects.toThrow();
+  await expect.poll(countDescriptors).toBe(descriptors);
 });
 
 test('nothing of all this is left', async () => {

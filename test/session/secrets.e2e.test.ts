@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -107,6 +107,20 @@ describe('secrets as files', () => {
     await other.stop({ timeoutMs: 100 });
     await other.start();
     expect(await sh(other, 'cat /run/secrets/db-password')).toBe(value);
+  });
+
+  test('that a restart of the host took are missed, not passed over', async () => {
+    await using session = await provider.createSession({ secrets });
+    await session.stop({ timeoutMs: 100 });
+    const path = join(nameStateDirectory(context.stateRoot, channel), session.sessionId, 'secrets');
+    execFileSync('umount', [path]);
+    await expect(session.start()).rejects.toMatchObject({
+      code: 'failed-precondition',
+      message: expect.stringContaining('secrets are gone'),
+    });
+    rmSync(path, { recursive: true });
+    await expect(session.start()).rejects.toMatchObject({ code: 'failed-precondition' });
+    expect((await session.info()).state).toBe('stopped');
   });
 
   test('are not in what a failed creation says, and it leaves nothing', async () => {
