@@ -1,5 +1,5 @@
 import { watchSignals } from './terminal.js';
-import { connectionOptions, openProvider, readOptions, takeNone, takeSession, type Verb } from './verb.js';
+import { connectionOptions, openProvider, readOptions, takeArguments, type Verb } from './verb.js';
 
 export const attachVerb: Verb = {
   usage: 'cadre-containerd attach [-i] SESSION',
@@ -7,8 +7,7 @@ export const attachVerb: Verb = {
   example: 'cadre-containerd attach -i web',
   async run(args) {
     const { values, rest } = readOptions(args, { ...connectionOptions, interactive: { type: 'boolean', short: 'i' } });
-    const [name, others] = takeSession(rest);
-    takeNone(others);
+    const [name] = takeArguments(rest, 'session');
     const { stdin, stdout, stderr } = process;
     const isRaw = values.interactive === true && stdin.isTTY;
     await using provider = openProvider(values);

@@ -1,5 +1,5 @@
 import type { Session } from '../session/session.js';
-import { connectionOptions, openProvider, readOptions, takeSession, type Verb } from './verb.js';
+import { connectionOptions, openProvider, readOptions, takeFirst, type Verb } from './verb.js';
 
 /** A verb that does one thing to each of the sessions named, prints their names, and goes on after a failure. */
 export function forEach(
@@ -11,14 +11,14 @@ export function forEach(
     async run(args) {
       const { values, rest } = readOptions(args, connectionOptions);
       await using provider = openProvider(values);
-      return await doEach(rest, async (name) => act(await provider.connect(name)));
+      return await doEach(rest, 'session', async (name) => act(await provider.connect(name)));
     },
   };
 }
 
 /** Exit code 1 when any of them failed. */
-export async function doEach(names: string[], act: (name: string) => Promise<unknown>): Promise<number> {
-  takeSession(names);
+export async function doEach(names: string[], kind: string, act: (name: string) => Promise<unknown>): Promise<number> {
+  takeFirst(names, kind);
   let exitCode = 0;
   for (const name of names) {
     try {

@@ -1,7 +1,7 @@
 import { createInputError } from '../core/error.js';
 import { runCommand, watchSignals } from './terminal.js';
 import { parseDuration, parseEnv } from './values.js';
-import { connectionOptions, openProvider, readOptions, takeSession, type Verb } from './verb.js';
+import { connectionOptions, openProvider, readOptions, takeFirst, type Verb } from './verb.js';
 
 export const commandOptions = {
   interactive: { type: 'boolean', short: 'i' },
@@ -38,7 +38,7 @@ export const execVerb: Verb = {
   example: 'cadre-containerd exec -it web sh',
   async run(args) {
     const { values, rest } = readOptions(args, { ...connectionOptions, ...commandOptions });
-    const [name, argv] = takeSession(rest);
+    const [name, argv] = takeFirst(rest, 'session');
     if (argv.length === 0) {
       throw createInputError('arguments', [{ path: 'command', value: undefined, expected: 'a command' }]);
     }

@@ -1,6 +1,5 @@
 import { createInputError } from '../core/error.js';
-import { ContainerdProvider } from '../provider/provider.js';
-import { connectionOptions, readOptions, type Verb } from './verb.js';
+import { connectionOptions, openProvider, readOptions, type Verb } from './verb.js';
 
 export const importVerb: Verb = {
   usage: 'cadre-containerd import [--address SOCKET] [--namespace NAME] [--as REFERENCE] ARCHIVE',
@@ -12,8 +11,8 @@ export const importVerb: Verb = {
     if (archive === undefined || rest.length > 1) {
       throw createInputError('arguments', [{ path: 'archive', value: rest, expected: 'the path of one tar file' }]);
     }
-    const { as, ...connection } = values;
-    await using provider = new ContainerdProvider({ image: 'scratch', ...connection });
+    const { as } = values;
+    await using provider = openProvider(values);
     const images = await provider.importImage(archive, as === undefined ? {} : { reference: as });
     for (const { name, target } of images) process.stdout.write(`${name} ${target.digest}\n`);
     return 0;

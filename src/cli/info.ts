@@ -1,4 +1,4 @@
-import { connectionOptions, openProvider, readOptions, takeNone, takeSession, type Verb } from './verb.js';
+import { connectionOptions, openProvider, readOptions, takeArguments, type Verb } from './verb.js';
 
 export const infoVerb: Verb = {
   usage: 'cadre-containerd info SESSION',
@@ -6,8 +6,7 @@ export const infoVerb: Verb = {
   example: 'cadre-containerd info web',
   async run(args) {
     const { values, rest } = readOptions(args, { ...connectionOptions, json: { type: 'boolean' } });
-    const [name, others] = takeSession(rest);
-    takeNone(others);
+    const [name] = takeArguments(rest, 'session');
     await using provider = openProvider(values);
     const info = await (await provider.connect(name)).info();
     process.stdout.write(`${JSON.stringify(info, undefined, values.json ? undefined : 2)}\n`);

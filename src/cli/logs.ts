@@ -1,6 +1,6 @@
 import { watchSignals } from './terminal.js';
 import { parseNumber } from './values.js';
-import { connectionOptions, openProvider, readOptions, takeNone, takeSession, type Verb } from './verb.js';
+import { connectionOptions, openProvider, readOptions, takeArguments, type Verb } from './verb.js';
 
 export const logsVerb: Verb = {
   usage: 'cadre-containerd logs [-f] [--tail LINES] SESSION',
@@ -12,8 +12,7 @@ export const logsVerb: Verb = {
       follow: { type: 'boolean', short: 'f' },
       tail: { type: 'string' },
     });
-    const [name, others] = takeSession(rest);
-    takeNone(others);
+    const [name] = takeArguments(rest, 'session');
     const { follow = false, tail } = values;
     const lines = tail === undefined ? {} : { tail: parseNumber('tail', tail) };
     await using provider = openProvider(values);

@@ -1,6 +1,5 @@
 import { createInputError } from '../core/error.js';
-import { ContainerdProvider } from '../provider/provider.js';
-import { connectionOptions, readOptions, type Verb } from './verb.js';
+import { connectionOptions, openProvider, readOptions, type Verb } from './verb.js';
 
 export const reapVerb: Verb = {
   usage: 'cadre-containerd reap [--address SOCKET] [--namespace NAME] [--json]',
@@ -11,8 +10,8 @@ export const reapVerb: Verb = {
     if (rest.length > 0) {
       throw createInputError('arguments', [{ path: 'arguments', value: rest, expected: 'none' }]);
     }
-    const { json = false, ...connection } = values;
-    await using provider = new ContainerdProvider({ image: 'scratch', ...connection });
+    const { json = false } = values;
+    await using provider = openProvider(values);
     const { failures, ...removed } = await provider.reap();
     const failed = failures.map(({ what, error }) => ({ what, error: (error as Error).message }));
     if (json) process.stdout.write(`${JSON.stringify({ ...removed, failures: failed })}\n`);

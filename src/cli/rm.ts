@@ -9,7 +9,7 @@ export const rmVerb: Verb = {
   async run(args) {
     const { values, rest } = readOptions(args, { ...connectionOptions, force: { type: 'boolean', short: 'f' } });
     await using provider = openProvider(values);
-    return await doEach(rest, async (name) => {
+    return await doEach(rest, 'session', async (name) => {
       const session = await provider.connect(name);
       const { state } = await session.info();
       if (state !== 'stopped' && !values.force) {

@@ -10,6 +10,6 @@ export const stopVerb: Verb = {
     const { values, rest } = readOptions(args, { ...connectionOptions, time: { type: 'string', short: 't' } });
     const grace = values.time === undefined ? {} : { timeoutMs: parseDuration('time', values.time) };
     await using provider = openProvider(values);
-    return await doEach(rest, async (name) => (await provider.connect(name)).stop(grace));
+    return await doEach(rest, 'session', async (name) => (await provider.connect(name)).stop(grace));
   },
 };

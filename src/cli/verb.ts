@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { findSocket } from '../config/socket.js';
 import { createInputError } from '../core/error.js';
 import type { ProviderOptions } from '../provider/options.js';
 import { ContainerdProvider } from '../provider/provider.js';
@@ -23,6 +24,8 @@ export interface Verb {
 export const connectionOptions = {
   address: { type: 'string' },
   namespace: { type: 'string', short: 'n' },
+  'state-root': { type: 'string' },
+  'volume-root': { type: 'string' },
 } as const satisfies OptionsConfig;
 
 /**
@@ -50,26 +53,43 @@ export function readOptions<const T extends OptionsConfig>(
 
 /** A provider for a verb that makes no session of its own, or names its image later. */
 export function openProvider(
-  { address, namespace }: Values<typeof connectionOptions>,
+  { address, namespace, 'state-root': stateRoot, 'volume-root': volumeRoot }: Values<typeof connectionOptions>,
   options: Partial<ProviderOptions> = {},
 ): ContainerdProvider {
-  const connection = {
-    ...(address === undefined ? {} : { address }),
-    ...(namespace === undefined ? {} : { namespace }),
-  };
+  const given = { address: address === 'auto' ? findSocket() : address, namespace, stateRoot, volumeRoot };
+  const connection = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return new ContainerdProvider({ image: 'scratch', ...connection, ...options });
 }
 
-/** The one session that a verb is about, from the first of its arguments. */
-export function takeSession([session, ...rest]: string[]): [session: string, rest: string[]] {
-  if (session !== undefined) return [session, rest];
-  throw createInputError('arguments', [
-    { path: 'session', value: session, expected: 'the id or the name of a session' },
-  ]);
+const kinds: Record<string, string> = {
+  session: 'the id or the name of a session',
+  image: 'the name of an image',
+  name: 'a new name for it',
+  volume: 'the name of a volume',
+};
+
+/** Exactly the arguments of these kinds. */
+export function takeArguments<const K extends readonly string[]>(
+  rest: string[],
+  ...names: K
+): { [I in keyof K]: string } {
+  const missing = names[rest.length];
+  if (missing !== undefined) refuse(missing, undefined, kinds[missing] ?? missing);
+  takeNone(rest.slice(names.length));
+  return rest as { [I in keyof K]: string };
+}
+
+/** One of a kind, and what comes behind it. */
+export function takeFirst([first, ...rest]: string[], name: string): [string, string[]] {
+  return first === undefined ? refuse(name, first, kinds[name] ?? name) : [first, rest];
 }
 
 export function takeNone(rest: string[]): void {
-  if (rest.length > 0) throw createInputError('arguments', [{ path: 'arguments', value: rest, expected: 'none more' }]);
+  if (rest.length > 0) refuse('arguments', rest, 'none more');
+}
+
+function refuse(path: string, value: unknown, expected: string): never {
+  throw createInputError('arguments', [{ path, value, expected }]);
 }
 
 export async function listVerbs(verbs: Record<string, () => Promise<Verb>>): Promise<string> {
