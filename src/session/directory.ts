@@ -6,6 +6,7 @@ import { DriverError, type ErrorCode } from '../core/error.js';
 import { listMounts, readMountTable } from './mount-table.js';
 
 const run = promisify(execFile);
+const ROUNDS = 3;
 
 const codes: Record<string, ErrorCode> = {
   ENOSPC: 'resource-exhausted',
@@ -31,10 +32,16 @@ export async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes it with all that is in it, a mount included. */
+/** Removes it with all that is in it, a mount included, also one that a process which was killed had under way. */
 export async function removeDirectory(path: string): Promise<void> {
-  for (const point of listMounts(path)) await unmount(point);
-  await rm(path, { recursive: true, force: true });
+  for (let round = 1; ; round++) {
+    for (const point of listMounts(path)) await unmount(point);
+    try {
+      return await rm(path, { recursive: true, force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || round === ROUNDS) throw error;
+    }
+  }
 }
 
 /** Emptied first: a mount may live on in a mount namespace that someone made meanwhile. */

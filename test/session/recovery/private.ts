@@ -18,7 +18,7 @@ export interface PrivateHost {
   daemon: Daemon;
   scope: Scope & { stateRoot: string };
   /** For a provider in another process; its image is there already. */
-  options: { image: string; address: string; namespace: string; stateRoot: string };
+  options: { image: string; address: string; namespace: string; stateRoot: string; volumeRoot: string };
   provider: ContainerdProvider;
   channel: Channel;
   /** As the provider does, of whatever age things are. */
@@ -34,7 +34,9 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
   afterAll(() => daemon.stop());
   const { address, root } = daemon;
   const scope = { address, root, namespace: nameNamespace(), stateRoot: join(root, 'sessions') };
-  const options = { image: images.reference, address, namespace: scope.namespace, stateRoot: scope.stateRoot };
+  const volumeRoot = join(root, 'volumes');
+  const { namespace, stateRoot } = scope;
+  const options = { image: images.reference, address, namespace, stateRoot, volumeRoot };
   const provider = new ContainerdProvider(options);
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);
@@ -44,7 +46,7 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
     channel,
     snapshotter: 'overlayfs',
     directory: nameStateDirectory(scope.stateRoot, channel),
-    volumes: join(root, 'volumes', 'of-test'),
+    volumes: nameStateDirectory(volumeRoot, channel),
     allowHostPaths: [],
     owner: describeOwner(),
     sessions: new Set(),

@@ -1,4 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ContainersService } from '../../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { LeasesService } from '../../../src/generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
@@ -91,6 +93,28 @@ describe('what nobody answers for goes:', () => {
     expect((await reap()).sessions).toEqual([id]);
     expect(Date.now() - started).toBeLessThan(5_000);
     expect(await settle({ ...scope, ids: [id] }, before)).toEqual(before);
+  });
+
+  test('a session with mounts and secrets; the data of its volume stays and can be removed', async () => {
+    const before = await observe(scope);
+    const worker = new Worker(options);
+    const id = await worker.tell('create', {
+      secrets: [{ name: 'key', value: 'planted' }],
+      mounts: [
+        { type: 'volume', path: 'kept', target: '/v', readOnly: false },
+        { path: dirname(context.images.dockerArchive), target: '/images', readOnly: true },
+      ],
+    });
+    await worker.tell('exec', id, 'cp /run/secrets/key /v/copy');
+    expect((await observe(scope)).host.mounts.some((point) => point.endsWith(`${id}/secrets`))).toBe(true);
+    await worker.kill();
+    await expect(provider.volumes.remove('kept')).rejects.toMatchObject({ code: 'failed-precondition' });
+    expect(await reap()).toMatchObject({ sessions: [id], failures: [] });
+    expect(await settle({ ...scope, ids: [id] }, before)).toEqual(before);
+    const { path, sessions } = await provider.volumes.inspect('kept');
+    expect(sessions).toEqual([]);
+    expect(readFileSync(join(path, 'copy'), 'utf8')).toBe('planted');
+    await provider.volumes.remove('kept');
   });
 
   test('a task whose record was removed under it', async () => {

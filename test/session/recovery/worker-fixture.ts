@@ -34,9 +34,15 @@ function find(id: string): Session {
   return session;
 }
 
+/** What a session has on the host beside its own. */
+const held = {
+  secrets: [{ name: 'key', value: 'planted' }],
+  mounts: [{ type: 'volume' as const, path: 'churned', target: '/v', readOnly: false }],
+};
+
 async function loop(name: string | null): Promise<never> {
   for (;;) {
-    const session = await provider.createSession(name === null ? {} : { name });
+    const session = await provider.createSession({ ...held, ...(name === null ? {} : { name }) });
     await session.exec('sh', ['-c', 'echo $$; sleep 0.01; seq 2000']);
     await session.destroy();
   }
