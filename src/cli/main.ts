@@ -21,6 +21,7 @@ const verbs: Record<string, () => Promise<Verb>> = {
   commit: async () => (await import('./commit.js')).commitVerb,
   diff: async () => (await import('./diff.js')).diffVerb,
   fork: async () => (await import('./fork.js')).forkVerb,
+  policy: async () => (await import('./policy.js')).policyVerb,
   import: async () => (await import('./import.js')).importVerb,
   reap: async () => (await import('./reap.js')).reapVerb,
   version: async () => (await import('./version.js')).versionVerb,

@@ -66,6 +66,7 @@ const kinds: Record<string, string> = {
   image: 'the name of an image',
   name: 'a new name for it',
   volume: 'the name of a volume',
+  file: 'the path of a file',
 };
 
 /** Exactly the arguments of these kinds. */
