@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import type { ProviderOptions } from '../../src/provider/options.js';
@@ -6,7 +7,8 @@ import { context } from './context.js';
 /** A provider on this file's namespace, with the busybox image imported; disposed after the file's tests. */
 export async function openProvider(options: Partial<ProviderOptions> = {}): Promise<ContainerdProvider> {
   const { address, namespace, stateRoot, images } = context;
-  const provider = new ContainerdProvider({ image: images.reference, address, namespace, stateRoot, ...options });
+  const given = { image: images.reference, address, namespace, stateRoot, volumeRoot: join(context.root, 'volumes') };
+  const provider = new ContainerdProvider({ ...given, ...options });
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);
   return provider;
