@@ -14,14 +14,16 @@ const kernelPlaces = ['/proc', '/sys', '/dev'];
 /**
  * Looks at what is really mounted in a session that is created and not started: nothing of the user's has run, and
  * nothing can have hidden what the runtime did. Throws `aborted` when a source is another than the one that was
- * checked, or when anything of it is not as restricted as was asked, file systems below it included.
+ * checked, when anything of it is not as restricted as was asked, file systems below it included, or when any mount is at
+ * a place of the kernel's that was not asked for.
  */
 export async function checkMounts(
   context: SessionContext,
   { pid, spec: { mounts }, pins }: { pid: number; spec: OciSpec; pins: readonly Pin[] },
 ): Promise<void> {
-  if (pins.length === 0) return;
   const root = `/proc/${pid}/root`;
+  for (const { destination } of mounts) await checkPlace(root, destination);
+  if (pins.length === 0) return;
   const places = new Map<string, Pin | undefined>();
   for (const { destination } of mounts) {
     const pin = pins.find(({ target }) => target === destination);
@@ -35,9 +37,6 @@ export async function checkMounts(
   if (forbidden !== undefined) throw createInputError('mounts', [forbidden]);
   for (const pin of pins) {
     const place = await resolveInside(root, pin.target);
-    if (kernelPlaces.some((directory) => isWithin(place, directory))) {
-      throw refuse(pin, `the image has a link there, to ${place}`);
-    }
     const stats = await lstat(join(root, place), { bigint: true }).catch(() => undefined);
     const isMounted = table.some(({ point }) => point === place);
     if (!isMounted || stats?.dev !== pin.device || stats.ino !== pin.inode) {
@@ -51,6 +50,19 @@ export async function checkMounts(
     const missing = ['nosuid', 'nodev', ...(pin.readOnly ? ['ro'] : [])].find((option) => !options.includes(option));
     if (missing !== undefined) throw refuse(pin, `${point} is not ${missing}, and this host cannot make it so`);
   }
+}
+
+/**
+ * A link of the image must not lead a mount to where the kernel's own files are: a tmpfs there, which runc lets be, keeps
+ * the runtime from confining the session (CVE-2019-16884).
+ */
+async function checkPlace(root: string, destination: string): Promise<void> {
+  const isKernels = (path: string) => kernelPlaces.some((directory) => isWithin(path, directory));
+  if (isKernels(destination)) return;
+  const place = await resolveInside(root, destination);
+  if (!isKernels(place)) return;
+  const what = `mount at ${destination}: the image has a link there, to ${place}`;
+  throw new DriverError('aborted', what, { operation: 'check mounts' });
 }
 
 function byLength(one: string, other: string): number {
