@@ -49,6 +49,8 @@ export type { SessionPlan } from './provider/preview.js';
 export { ContainerdProvider } from './provider/provider.js';
 export type { Volumes } from './provider/volumes.js';
 export type { AttachOptions } from './session/attach.js';
+export type { AuditAction, AuditEvent, AuditOutcome, AuditSink } from './session/audit/event.js';
+export { JsonlAuditSink, type JsonlAuditSinkOptions } from './session/audit/jsonl-sink.js';
 export type { CommitOptions } from './session/commit.js';
 export type { SessionEvent } from './session/events.js';
 export type { ExecOptions, ExecResult, TtySize } from './session/exec-options.js';

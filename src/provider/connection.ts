@@ -3,6 +3,7 @@ import { describeOwner } from '../core/owner.js';
 import type { Image } from '../image/image.js';
 import { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
+import { Auditor } from '../session/audit/auditor.js';
 import { type ForkRequest, nameStateDirectory, type SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { reapLeftovers } from '../session/reap.js';
@@ -26,6 +27,7 @@ export class Connection {
   readonly channel: Channel;
   /** Those that were created here and are not destroyed. */
   readonly sessions = new Set<Session>();
+  readonly audit: Auditor;
   readonly #options: ResolvedOptions;
   readonly #plan: PlanFork;
   #connected: Promise<Connected> | undefined;
@@ -36,6 +38,8 @@ export class Connection {
     this.#options = options;
     this.#plan = plan;
     this.channel = new Channel(options);
+    const { audit: sink, actor, auditFailure: onFailure } = options;
+    this.audit = new Auditor({ sink, actor, onFailure });
   }
 
   /** Asks once who answers, and starts the reaper. A failure is forgotten, so that the next call asks again. */
@@ -57,6 +61,7 @@ export class Connection {
     const connected = await this.#connected?.catch(() => undefined);
     clearInterval(this.#reaper);
     // Stays while sessions of other processes have their directories in it.
+    await this.audit.settle();
     if (connected !== undefined) await rmdir(connected.context.directory).catch(ignoreInUse);
     this.channel.close();
   }
@@ -73,6 +78,7 @@ export class Connection {
       volumes: nameStateDirectory(volumeRoot, this.channel),
       allowHostPaths,
       owner: describeOwner(),
+      audit: this.audit,
       sessions: this.sessions,
       unfinished: new Map(),
       plan: (request, image) => this.#plan(request, image, { context, uuid }),

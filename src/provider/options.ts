@@ -3,6 +3,7 @@ import { type RegistryOptions, registryRule } from '../image/registry/options.js
 import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } from '../policy/defaults.js';
 import { accept, checkOptions, hide, isRecord, type Rule } from '../policy/rule.js';
 import { absolutePath, type Field, list, oneOf, pattern, text } from '../policy/schema.js';
+import type { AuditSink } from '../session/audit/event.js';
 
 /** How a provider is set up. */
 export interface ProviderOptions extends PolicyDefaults {
@@ -36,12 +37,22 @@ export interface ProviderOptions extends PolicyDefaults {
   allowHostPaths?: readonly string[];
   /** Where variables of a policy's `envAllowlist` are read. Defaults to this process's environment. */
   hostEnv?: Readonly<Record<string, string | undefined>>;
+  /** Where what happens to sessions is told, such as a `JsonlAuditSink`. Defaults to nowhere. */
+  audit?: AuditSink;
+  /** Whom events name as the one who asked, beside user and process. */
+  actor?: string;
+  /**
+   * What becomes of a create, an exec or an update whose event the sink does not take: `refuse` does not begin it
+   * (`failed-precondition`), `warn` goes on. What ends something goes on in any case. Whatever went on has its event in
+   * a process warning, `CADRE_AUDIT`. Defaults to `refuse`.
+   */
+  auditFailure?: 'refuse' | 'warn';
 }
 
 /** See `ProviderOptions.pull`. */
 export type PullPolicy = 'missing' | 'always' | 'never';
 
-type Optional = 'worktreePath';
+type Optional = 'worktreePath' | 'audit' | 'actor';
 
 export type ResolvedOptions = Required<Omit<ProviderOptions, keyof PolicyDefaults | Optional>> &
   Pick<ProviderOptions, Optional> & { base: PolicyBase };
@@ -64,12 +75,22 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   volumeRoot: absolutePath,
   worktreePath: absolutePath,
   allowHostPaths: list(absolutePath),
+  audit: {
+    ...accept(isSink, 'an object with a function write'),
+    schema: { type: 'object' },
+  },
+  actor: text(200),
+  auditFailure: oneOf('refuse', 'warn'),
   // By its values: the process's own is no plain object.
   hostEnv: hide({
     ...accept((value) => typeof value === 'object' && value !== null, 'an object of texts'),
     schema: { type: 'object' },
   }),
 };
+
+function isSink(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && 'write' in value && typeof value.write === 'function';
+}
 
 /** Completes and checks the options; every fault is reported at once. */
 export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv = process.env): ResolvedOptions {
@@ -84,6 +105,7 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     stateRoot: '/run/cadre-containerd',
     volumeRoot: '/var/lib/cadre-containerd/volumes',
     allowHostPaths: [],
+    auditFailure: 'refuse',
     hostEnv: env,
     ...Object.fromEntries(given),
   };

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { CapabilityMismatchError } from '../core/error.js';
 import type { Image } from '../image/image.js';
 import { findMismatches, type Place } from '../policy/capabilities.js';
+import { hashPolicy } from '../policy/effective.js';
 import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
@@ -90,6 +91,7 @@ export function planSession(
     user: policy.user ?? (image.config.User || '0'),
     buildSpec: (user, binds) => buildSpec({ ...common, user, binds }),
     ...files,
+    known: policy.secrets.map(({ value }) => value),
     signal,
     record: {
       id,
@@ -98,6 +100,7 @@ export function planSession(
       image: image.name,
       manifest: image.manifest,
       asked: describeAsked(policy, session),
+      policyHash: hashPolicy(policy),
       runtime: RUNC,
       snapshotter: context.snapshotter,
       createdAt,

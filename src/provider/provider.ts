@@ -5,10 +5,11 @@ import type { ImportOptions } from '../image/import.js';
 import type { PullOptions } from '../image/pull-options.js';
 import { type Capabilities, describeCapabilities } from '../policy/capabilities.js';
 import { parsePolicy } from '../policy/parse.js';
+import { listGivenSecrets } from '../policy/redact.js';
 import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
 import { readConfinement } from '../session/confinement.js';
 import { connectSession } from '../session/connect.js';
-import type { ForkRequest } from '../session/context.js';
+import type { ForkRequest, SessionContext } from '../session/context.js';
 import { type CreateRequest, createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
 import type { ExecOptions, ExecResult } from '../session/exec-options.js';
@@ -68,6 +69,13 @@ export class ContainerdProvider implements AsyncDisposable {
    * is created: `CapabilityMismatchError` for what cannot be done here, `invalid-argument` for what makes no sense.
    */
   async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
+    const prepare = () => this.#prepare(policy);
+    const { context, request } = await this.#connection.audit.watch('create', prepare, () => listGivenSecrets(policy));
+    return createSession(context, request);
+  }
+
+  /** Everything that a creation needs, before anything is created. */
+  async #prepare(policy: unknown): Promise<{ context: SessionContext; request: CreateRequest }> {
     const { session: asked, policy: resolved } = parseCreateOptions(policy, this.#options.base);
     const host = readHostFacts();
     const check = () => checkRequest(resolved, asked, this.#describePlace(host, asked.runtime), this.#options);
@@ -78,7 +86,7 @@ export class ContainerdProvider implements AsyncDisposable {
     check();
     const image = await this.#getImage(asked);
     const facts = { ...this.#options, context, uuid, host, seccomp };
-    return createSession(context, planSession(resolved, asked, image, facts));
+    return { context, request: planSession(resolved, asked, image, facts) };
   }
 
   /**

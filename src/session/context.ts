@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import type { Image } from '../image/image.js';
 import type { Channel } from '../rpc/channel.js';
+import type { Auditor } from './audit/auditor.js';
 import type { CreateRequest } from './create.js';
 import type { AskedSession } from './record.js';
 import type { Session } from './session.js';
@@ -28,6 +29,7 @@ export interface SessionContext {
   /** Sources of mounts that the operator allows although they expose the host. */
   allowHostPaths: readonly string[];
   owner: string;
+  audit: Auditor;
   /** Those that this provider created and that are not destroyed. */
   sessions: Set<Session>;
   /** What could not be undone, by session id: the owner lives, so that no other reaper takes it. */

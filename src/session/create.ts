@@ -51,6 +51,8 @@ export interface CreateRequest {
   volumes: { name: string; target: string; readOnly: boolean }[];
   /** Those that are files. */
   secrets: SecretBinding[];
+  /** Values of all secrets, which are to be told to nobody. */
+  known: string[];
   /** Options of the runtime; they must be those of its shim. */
   runtimeOptions?: Any;
   signal?: AbortSignal | undefined;
@@ -58,6 +60,17 @@ export interface CreateRequest {
 
 /** Creates a session as one transaction: it runs when this resolves, and nothing of it is left when this rejects. */
 export async function createSession(context: SessionContext, request: CreateRequest): Promise<Session> {
+  const { id, policyHash, asked } = request.record;
+  const { command } = asked;
+  const entry = { action: 'create' as const, sessionId: id, policyHash, ...(command && { command: [...command] }) };
+  return context.audit.run(
+    entry,
+    () => clearAndCreate(context, request),
+    () => request.known,
+  );
+}
+
+async function clearAndCreate(context: SessionContext, request: CreateRequest): Promise<Session> {
   const { id, name = id } = request.record;
   for (const until = Date.now() + CLEAR_MS; ; await sleep(PAUSE_MS)) {
     try {

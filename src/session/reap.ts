@@ -5,6 +5,7 @@ import { TasksService } from '../generated/github.com/containerd/containerd/api/
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import { listUnfinishedForks } from '../image/fork-point.js';
 import { listSnapshots } from '../image/snapshot.js';
+import { describeFailure } from './audit/auditor.js';
 import { isLive, listCreations } from './claim.js';
 import type { SessionContext } from './context.js';
 import { listIds, listRecords } from './find.js';
@@ -109,6 +110,11 @@ export async function reapLeftovers(
   }
   for (const { path } of cgroups.filter(({ id }) => isUnknown(id))) {
     await attempt('cgroup', report.cgroups, path, () => removeCgroup(path));
+  }
+  for (const sessionId of report.sessions) await context.audit.tell({ action: 'reap', sessionId }, { outcome: 'done' });
+  for (const { what, error } of report.failures) {
+    const [, sessionId] = /^session (\S+)$/.exec(what) ?? [];
+    if (sessionId !== undefined) await context.audit.tell({ action: 'reap', sessionId }, describeFailure(error));
   }
   return report;
 }

@@ -64,6 +64,8 @@ export interface SessionRecord {
   /** What the image's name stood for then; the record keeps it in the store. */
   manifest: TypedBlob;
   asked: AskedSession;
+  /** Names the policy, see `hashPolicy`. */
+  policyHash: string;
   /** Of a fork: the session that it began as, and the snapshot that both have below them. */
   parent?: SessionParent;
   /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */

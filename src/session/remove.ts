@@ -79,7 +79,10 @@ export async function clearDead(context: SessionContext, id: string): Promise<bo
   const claim = await readClaim(context.channel, id);
   if (isLive(claim)) return false;
   if (claim.record === undefined) await removeRemains(context, id);
-  else await removeSession(context, claim.record);
+  else {
+    await removeSession(context, claim.record);
+    await context.audit.tell({ action: 'reap', sessionId: id }, { outcome: 'done' });
+  }
   return true;
 }
 

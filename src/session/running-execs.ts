@@ -44,6 +44,8 @@ export interface RunningExecsParts {
   assertAlive: () => void;
   /** Deadline of an exec that names none, in ms. */
   timeoutMs: number | undefined;
+  /** Called when the tree of an exec was killed, whoever asked for it. */
+  killed: (execId: string, report: KillReport) => void;
 }
 
 /** The executions of one session that hold anything. */
@@ -141,7 +143,11 @@ export class RunningExecs {
   }
 
   readonly #host: ExecutionHost = {
-    killTree: (process) => this.#killTree(process),
+    killTree: async (process) => {
+      const report = await this.#killTree(process);
+      this.#parts.killed(process.execId, report);
+      return report;
+    },
     wasOomKilled: (process, killed) => {
       const { alone = false, oomKills = 0 } = this.#known.get(process) ?? {};
       const now = this.#countOomKills();

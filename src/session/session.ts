@@ -10,6 +10,7 @@ import type { FifoPool } from '../stdio/fifo.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { explainAbsence } from './absence.js';
 import { type AttachOptions, attachSession } from './attach.js';
+import { SessionAudit } from './audit/session-audit.js';
 import { type CommitOptions, commitSession, diffSession } from './commit.js';
 import type { SessionContext } from './context.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
@@ -63,11 +64,13 @@ export class Session implements AsyncDisposable {
   #record: SessionRecord;
   readonly #undo: Cleanup;
   readonly #execs: RunningExecs;
+  readonly #audit: SessionAudit;
   #userFiles: Promise<UserFiles> | undefined;
   #init: Init;
   readonly #spec: OciSpec;
   #stopTrimming: () => void = () => undefined;
   #destroyed = false;
+  #isRemoving = false;
 
   /** @internal */
   constructor({ context, record, spec, init, fifos, undo }: SessionParts) {
@@ -77,6 +80,7 @@ export class Session implements AsyncDisposable {
     this.#record = record;
     this.#undo = undo;
     this.#spec = spec;
+    this.#audit = new SessionAudit(context, record, spec);
     this.#init = init;
     if (record.command !== undefined) this.#stopTrimming = keepTrimmed(this.#directory);
     this.#execs = new RunningExecs({
@@ -88,6 +92,7 @@ export class Session implements AsyncDisposable {
       resolveUser: (user) => this.#resolveUser(user),
       assertAlive: () => this.#assertAlive(),
       timeoutMs: record.execTimeoutMs,
+      killed: (execId, { killed }) => void this.#audit.tell({ action: 'kill', execId, killed }),
     });
   }
 
@@ -102,7 +107,8 @@ export class Session implements AsyncDisposable {
 
   /** Starts a command; resolves when it runs. */
   async spawn(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<Execution> {
-    return this.#whileAlive(() => this.#execs.spawn(command, args, options));
+    const start = () => this.#whileAlive(() => this.#execs.spawn(command, args, options));
+    return this.#audit.run({ action: 'exec', command: [command, ...args] }, start);
   }
 
   /** Commands that run in the session, whoever started them. */
@@ -172,7 +178,9 @@ export class Session implements AsyncDisposable {
    * for what only a new session can have; a change that is refused changes nothing.
    */
   async update(patch: Pick<IsolationPolicy, 'resources'>): Promise<void> {
-    await this.#whileAlive(() => updateSession(this.#context.channel, this.sessionId, patch), { mayBeStopped: true });
+    const change = () => updateSession(this.#context.channel, this.sessionId, patch);
+    const limits = { ...patch?.resources };
+    await this.#audit.run({ action: 'update', limits }, () => this.#whileAlive(change, { mayBeStopped: true }));
   }
 
   /** Stops every process of the session where it is, until `resume`. */
@@ -231,15 +239,21 @@ export class Session implements AsyncDisposable {
    * is left. Of a stopped session this takes no copy; a running one is paused while its changes are copied, once.
    */
   async fork(options: ForkOptions = {}): Promise<Session[]> {
-    return this.#whileAlive(() => forkSession(this.#context, this.#record, options), { mayBeStopped: true });
+    const fork = () => forkSession(this.#context, this.#record, options);
+    return this.#context.audit.watch('create', () => this.#whileAlive(fork, { mayBeStopped: true }));
   }
 
   /** SIGKILL for everything inside. The root file system stays, for `start`. */
   async kill(): Promise<KillReport> {
-    return this.#whileAlive(async () => {
+    const kill = async () => {
       await findRecord(this.#context.channel, this.sessionId);
       return killSession(this.#context.channel, this.sessionId, await this.#renewInit());
-    });
+    };
+    return this.#audit.after(
+      { action: 'kill' },
+      () => this.#whileAlive(kill),
+      ({ killed }) => ({ killed }),
+    );
   }
 
   /**
@@ -249,9 +263,17 @@ export class Session implements AsyncDisposable {
   async destroy(): Promise<void> {
     this.#destroyed = true;
     this.#stopTrimming();
-    const failure = await this.#undo.run();
-    await this.#execs.settle();
-    noteRemoval(this.#context, this, { undo: this.#undo, failure });
+    const remove = async () => {
+      const failure = await this.#undo.run();
+      await this.#execs.settle();
+      noteRemoval(this.#context, this, { undo: this.#undo, failure });
+    };
+    // A further call shares the removal, or has nothing left to do.
+    const isTold = this.#undo.pending.length === 0 || this.#isRemoving;
+    this.#isRemoving = true;
+    await (isTold ? remove() : this.#audit.after({ action: 'destroy' }, remove)).finally(() => {
+      this.#isRemoving = false;
+    });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

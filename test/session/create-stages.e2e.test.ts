@@ -7,6 +7,7 @@ import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
 import type { Channel } from '../../src/rpc/channel.js';
 import { Channel as RealChannel } from '../../src/rpc/channel.js';
+import { Auditor } from '../../src/session/audit/auditor.js';
 import type { SessionContext } from '../../src/session/context.js';
 import { createSession } from '../../src/session/create.js';
 import { readHostFacts } from '../../src/session/host.js';
@@ -51,6 +52,7 @@ function plan(broken: Channel) {
     volumes: join(context.root, 'volumes', 'of-test'),
     allowHostPaths: [],
     owner: describeOwner(),
+    audit: new Auditor(),
     sessions: new Set(),
     unfinished: new Map(),
     plan: () => {

@@ -24,6 +24,7 @@ import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
 import { packJson, unpackJson } from '../../src/rpc/any.js';
 import { Channel } from '../../src/rpc/channel.js';
+import { Auditor } from '../../src/session/audit/auditor.js';
 import type { SessionContext } from '../../src/session/context.js';
 import { createSession } from '../../src/session/create.js';
 import { readHostFacts } from '../../src/session/host.js';
@@ -74,6 +75,7 @@ function createOn(disturbed: Channel, mounts: object[]) {
     volumes: join(context.root, 'volumes', 'swap'),
     allowHostPaths: [],
     owner: describeOwner(),
+    audit: new Auditor(),
     sessions: new Set(),
     unfinished: new Map(),
     plan: () => {

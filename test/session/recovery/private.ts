@@ -5,6 +5,7 @@ import { afterAll } from 'vitest';
 import { describeOwner } from '../../../src/core/owner.js';
 import { ContainerdProvider } from '../../../src/index.js';
 import { Channel } from '../../../src/rpc/channel.js';
+import { Auditor } from '../../../src/session/audit/auditor.js';
 import { nameStateDirectory, type SessionContext } from '../../../src/session/context.js';
 import { type ReapReport, reapLeftovers } from '../../../src/session/reap.js';
 import { context } from '../../support/context.js';
@@ -49,6 +50,7 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
     volumes: nameStateDirectory(volumeRoot, channel),
     allowHostPaths: [],
     owner: describeOwner(),
+    audit: new Auditor(),
     sessions: new Set(),
     unfinished: new Map(),
     plan: () => {

@@ -1,0 +1,41 @@
+/** What is told of: taking something in use, changing it, ending it. */
+export type AuditAction = 'create' | 'exec' | 'update' | 'kill' | 'destroy' | 'reap';
+
+/**
+ * `begun` comes before, and one of the others after: `done`, `failed`, or `denied` for what was refused. What ends
+ * something is told of once, after.
+ */
+export type AuditOutcome = 'begun' | 'done' | 'failed' | 'denied';
+
+/** What happens to sessions, for the record. No environment, no input, no output and no value of a secret is in it. */
+export interface AuditEvent {
+  /** ISO 8601, in UTC. */
+  time: string;
+  action: AuditAction;
+  outcome: AuditOutcome;
+  /** The same in both events of one act. */
+  operationId: string;
+  /** Who asked: user and process on this host, and whom the provider was told to name. */
+  uid: number;
+  pid: number;
+  actor?: string;
+  sessionId?: string;
+  /** Of a kill that reached one command and what it had started. */
+  execId?: string;
+  /** Program and arguments; a secret in them reads `[redacted]`. */
+  command?: string[];
+  /** Of the policy that the session was created by. */
+  policyHash?: string;
+  /** Limits that an update asks for. */
+  limits?: Record<string, unknown>;
+  /** Pids that a kill reached. */
+  killed?: number[];
+  /** Why it was refused or failed. */
+  error?: { code: string; message: string; fields?: string[] };
+}
+
+/** Where events go. Events of one provider are written one after another. */
+export interface AuditSink {
+  /** Resolves when the event is kept. What it throws is never lost, see `ProviderOptions.auditFailure`. */
+  write(event: AuditEvent): Promise<void> | void;
+}
