@@ -1,10 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { SnapshotsService } from '../../src/generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
-import type { Mount } from '../../src/generated/github.com/containerd/containerd/api/types/mount.js';
 import { getImage, type Image, removeImage } from '../../src/image/image.js';
 import { importArchive } from '../../src/image/import.js';
 import { withOwnLease } from '../../src/image/lease.js';
@@ -16,6 +14,7 @@ import { buildDockerArchive } from '../support/busybox.js';
 import { context } from '../support/context.js';
 import { packTar } from '../support/tar.js';
 import { digestOf, dockerArchive, layer, NAME, stream } from './archives.js';
+import { withMounted } from './mounted.js';
 import { expectNothingStays } from './store.js';
 
 const channel = new Channel(context);
@@ -30,19 +29,6 @@ async function importOne(archive: Buffer): Promise<Image> {
   const [image] = await importArchive(channel, stream(archive));
   if (image === undefined) throw new Error('nothing was imported');
   return image;
-}
-
-function withMounted(mounts: Mount[], look: (root: string) => void): void {
-  const [mount, ...more] = mounts;
-  if (mount === undefined || more.length > 0) throw new Error('expected one mount');
-  const root = mkdtempSync(join(directory, 'mount-'));
-  const options = mount.options.filter((option) => !option.startsWith('index=')).join(',');
-  execFileSync('mount', ['-t', mount.type, mount.source, root, '-o', options]);
-  try {
-    look(root);
-  } finally {
-    execFileSync('umount', [root]);
-  }
 }
 
 async function listSnapshots(snapshotter: string): Promise<string[]> {

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface RegistryTestOptions {
   /** Certificate and key files. Without them it speaks plain HTTP. */
-  tls?: { certificate: string; key: string };
+  tls?: { certificate: string; key: string; clientCa?: string };
   /** Asks for these by basic authentication. */
   basic?: { username: string; password: string };
   /** Sends to a service for tokens. */
@@ -134,7 +134,15 @@ function renderConfig(root: string, port: number, { tls, basic, token }: Registr
     http: {
       addr: `127.0.0.1:${port}`,
       secret: 'test',
-      ...(tls === undefined ? {} : { tls: { certificate: tls.certificate, key: tls.key } }),
+      ...(tls === undefined
+        ? {}
+        : {
+            tls: {
+              certificate: tls.certificate,
+              key: tls.key,
+              ...(tls.clientCa === undefined ? {} : { clientcas: [tls.clientCa] }),
+            },
+          }),
     },
     ...(Object.keys(auth).length === 0 ? {} : { auth }),
   });

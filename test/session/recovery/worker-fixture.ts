@@ -16,6 +16,8 @@ export interface Verbs {
   spawn(id: string, script: string): Promise<void>;
   destroy(id: string): Promise<void>;
   reap(): Promise<string[]>;
+  /** Answers when the image is there. */
+  pull(reference: string): Promise<string>;
   /** Answers when a loop of create, exec and destroy is under way for each name, or for none; they never end. */
   churn(names: (string | null)[]): Promise<void>;
 }
@@ -61,6 +63,7 @@ const verbs: Verbs = {
   },
   destroy: (id) => find(id).destroy(),
   reap: async () => (await provider.reap()).sessions,
+  pull: async (reference) => (await provider.pull(reference)).target.digest,
   async churn(names) {
     // Connected, so that the time until the kill is the sessions'.
     await provider.list().next();
