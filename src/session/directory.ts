@@ -23,13 +23,15 @@ export async function makeDirectory(path: string): Promise<void> {
     // By itself: Node's recursive mkdir reports a full disk as ENOENT.
     await mkdir(path, { mode: 0o700 });
   } catch (cause) {
-    const { code = '', message } = cause as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    throw new DriverError(codes[code] ?? 'unavailable', `the session's directory cannot be made: ${message}`, {
-      operation: 'make directory',
-      cause,
-    });
+    if ((cause as NodeJS.ErrnoException).code === 'EEXIST') return;
+    throw describeFileFailure(`${path} cannot be made`, cause);
   }
+}
+
+/** What the host's file system would not do, as an error of this library. Content is in none of the system's messages. */
+export function describeFileFailure(what: string, cause: unknown): DriverError {
+  const { code = '', message } = cause as NodeJS.ErrnoException;
+  return new DriverError(codes[code] ?? 'unavailable', `${what}: ${message}`, { operation: 'prepare files', cause });
 }
 
 /** Removes it with all that is in it, a mount included, also one that a process which was killed had under way. */

@@ -27,6 +27,7 @@ const places: readonly HostPath[] = [
   { path: '/var/lib/crio', reason: 'the containers of cri-o' },
   { path: '/var/lib/kubelet', reason: 'the volumes and secrets of Kubernetes' },
   { path: '/var/lib/rancher', reason: 'the containers and secrets of k3s and rke2' },
+  { path: '/var/lib/cadre-containerd', reason: 'the volumes of all sessions, to be mounted by name' },
   { path: '/var/spool/cron', reason: 'commands that the host runs' },
   { path: '/usr', reason: 'programs that the host runs', isReadable: true },
   { path: '/bin', reason: 'programs that the host runs', isReadable: true },

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { open, statfs } from 'node:fs/promises';
+import { chmod, open, statfs } from 'node:fs/promises';
 import os from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,7 +8,7 @@ import { SECRETS_BYTES } from '../policy/mounts.js';
 import type { SecretBinding } from '../policy/types.js';
 import { isKernelAtLeast } from '../spec/host.js';
 import type { OciUser } from '../spec/types.js';
-import { makeDirectory } from './directory.js';
+import { describeFileFailure, makeDirectory } from './directory.js';
 
 const run = promisify(execFile);
 
@@ -32,14 +32,17 @@ export async function writeSecrets(
   const path = nameSecrets(directory);
   await makeDirectory(path);
   if (!(await isInMemory(path))) await mountMemory(path);
-  for (const { name, value } of secrets) {
-    await using file = await open(join(path, name), 'wx', 0o400);
-    await file.chown(uid, gid);
-    await file.writeFile(value);
+  try {
+    for (const { name, value } of secrets) {
+      await using file = await open(join(path, name), 'wx', 0o400);
+      await file.chown(uid, gid);
+      await file.writeFile(value);
+    }
+    // Who else is in the session sees the names.
+    await chmod(path, 0o755);
+  } catch (cause) {
+    throw describeFileFailure('secrets cannot be written', cause);
   }
-  // Who else is in the session sees the names.
-  await using opened = await open(path);
-  await opened.chmod(0o755);
 }
 
 /** A host that was restarted has none of them, and may have an empty directory of their name. */

@@ -1,8 +1,9 @@
-import { mkdir, open, stat, utimes } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, rename, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isWithin } from '../policy/mounts.js';
 import type { OciUser } from '../spec/types.js';
 import type { SessionContext } from './context.js';
+import { describeFileFailure, makeDirectory } from './directory.js';
 import { withLock } from './lock.js';
 
 /** The volume itself, for root alone; its time of modification is that of its last use. */
@@ -30,13 +31,18 @@ export async function makeVolume(context: SessionContext, name: string, { uid, g
   const path = nameVolume(context, name);
   const data = nameData(context, name);
   const isThere = await stat(data).then(() => true, ignoreAbsent);
-  if (!isThere) {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    await mkdir(data, { mode: 0o755 });
-    await using directory = await open(data);
-    await directory.chown(uid, gid);
+  if (isThere) return false;
+  try {
+    await makeDirectory(path);
+    // In one step: whoever finds it finds it whole.
+    const fresh = await mkdtemp(join(path, 'new-'));
+    await chmod(fresh, 0o755);
+    await chown(fresh, uid, gid);
+    await rename(fresh, data);
+    return true;
+  } catch (cause) {
+    throw describeFileFailure(`volume ${name} cannot be made`, cause);
   }
-  return !isThere;
 }
 
 /**

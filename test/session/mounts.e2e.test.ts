@@ -57,7 +57,7 @@ describe('binds', () => {
 
   test('the worktree is at /workspace, where commands begin', async () => {
     writeFileSync(join(worktree, 'README'), 'work');
-    await using session = await worker.createSession();
+    await using session = await worker.createSession({ readOnlyRootfs: true });
     expect(await sh(session, 'pwd; cat README; echo done > result')).toBe('/workspace\nwork');
     expect(readFileSync(join(worktree, 'result'), 'utf8')).toBe('done\n');
     expect((await session.exec('pwd', [], { cwd: '/' })).stdout).toBe('/\n');

@@ -1,6 +1,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ContainersService } from '../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import type { Session } from '../../src/index.js';
@@ -101,6 +102,23 @@ describe('secrets as files', () => {
     }
   });
 
+  test('that do not fit are refused without a word of them, and nothing is left', async () => {
+    const stateRoot = mkdtempSync('/dev/shm/cadre-small-');
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'small', stateRoot]);
+    try {
+      const small = await openProvider({ stateRoot });
+      const many = [{ name: 'large', value: value.repeat(10_000) }];
+      const error = await small.createSession({ secrets: many }).catch((caught) => caught);
+      expect(error).toMatchObject({ code: 'resource-exhausted', suppressed: [] });
+      expect(inspect(error, { depth: 9 })).not.toContain(value);
+      expect(await settle(context, before)).toEqual(before);
+      expect((await observe({ ...context, stateRoot })).host.files).toEqual([]);
+    } finally {
+      execFileSync('umount', [stateRoot]);
+      rmSync(stateRoot, { recursive: true });
+    }
+  });
+
   test('are there after a start, and for a process that connects', async () => {
     await using session = await provider.createSession({ secrets });
     const other = await (await openProvider()).connect(session.sessionId);
@@ -127,7 +145,7 @@ describe('secrets as files', () => {
     const failing = provider.createSession({ secrets, command: ['/no/such/program'] });
     const error = await failing.catch((caught) => caught);
     expect(error).toMatchObject({ code: 'not-found' });
-    expect(JSON.stringify([error, error.message, error.stack, String(error.cause)])).not.toContain(value);
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain(value);
     expect(await settle(context, before)).toEqual(before);
   });
 });
