@@ -98,10 +98,7 @@ onlyOn(['2.1'], 'time; the path is the same')('large', () => {
     const blobs = image({ layers: [tar], stored: [zstd(tar)], layerType: `${OCI}.layer.v1.tar+zstd` });
     const pulled = await pullImage(channel, await publish(`${registry.host}/large:1`, blobs));
     const found = await mountImage(pulled, (root) => digestOf(readFileSync(join(root, 'large'))));
-  expect(found).toBe(digestOf(data));
-});
-    const found = await mountImage(pulled, (root) => execFileSync('sha256sum', [join(root, 'large')]));
-    expect(found.subarray(0, 64)).toEqual(sum.subarray(0, 64));
+    expect(found).toBe(digestOf(data));
   });
 
   test('memory stays flat while 200 MiB come', { timeout: 120_000 }, async () => {
