@@ -1,14 +1,11 @@
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
-import { DriverError } from '../core/error.js';
 import type { FileChange } from '../image/changes.js';
 import type { Image } from '../image/image.js';
 import type { IsolationPolicy } from '../policy/types.js';
-import type { OciSpec, OciUser } from '../spec/types.js';
-import { resolveUser, type UserFiles } from '../spec/user.js';
+import type { OciSpec } from '../spec/types.js';
 import type { FifoPool } from '../stdio/fifo.js';
 import type { OutputChunk } from '../stdio/merge.js';
-import { explainAbsence } from './absence.js';
 import { type AttachOptions, attachSession } from './attach.js';
 import { SessionAudit } from './audit/session-audit.js';
 import { type CommitOptions, commitSession, diffSession } from './commit.js';
@@ -21,11 +18,13 @@ import { findRecord } from './find.js';
 import { type ForkOptions, forkSession } from './fork.js';
 import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
+import { Life } from './life.js';
 import { keepTrimmed, type LogOptions } from './logs.js';
 import { readSessionLogs } from './main-end.js';
 import { checkMainOptions } from './main-options.js';
 import { restartMain } from './main-start.js';
 import type { SessionRecord } from './record.js';
+import { Removal } from './removal.js';
 import { RunningExecs } from './running-execs.js';
 import { readStats, type SessionStats, type WatchStatsOptions, watchStats } from './stats.js';
 import {
@@ -39,9 +38,8 @@ import {
   stopTask,
 } from './task.js';
 import { TaskExecutor } from './task-executor.js';
-import { noteRemoval } from './unfinished.js';
 import { updateSession } from './update.js';
-import { readUserFiles } from './user-files.js';
+import { cacheUsers } from './user-files.js';
 import type { Attestation } from './verify/check.js';
 import { verifySession } from './verify/verify.js';
 
@@ -62,15 +60,13 @@ export class Session implements AsyncDisposable {
   readonly runtime: string;
   readonly #context: SessionContext;
   #record: SessionRecord;
-  readonly #undo: Cleanup;
+  readonly #life: Life;
+  readonly #removal: Removal;
   readonly #execs: RunningExecs;
   readonly #audit: SessionAudit;
-  #userFiles: Promise<UserFiles> | undefined;
   #init: Init;
   readonly #spec: OciSpec;
   #stopTrimming: () => void = () => undefined;
-  #destroyed = false;
-  #isRemoving = false;
 
   /** @internal */
   constructor({ context, record, spec, init, fifos, undo }: SessionParts) {
@@ -78,7 +74,7 @@ export class Session implements AsyncDisposable {
     this.runtime = record.runtime;
     this.#context = context;
     this.#record = record;
-    this.#undo = undo;
+    this.#life = new Life(context, record.id);
     this.#spec = spec;
     this.#audit = new SessionAudit(context, record, spec);
     this.#init = init;
@@ -89,11 +85,12 @@ export class Session implements AsyncDisposable {
       hasCommand: record.command !== undefined,
       init: () => this.#init,
       renewInit: () => this.#renewInit(),
-      resolveUser: (user) => this.#resolveUser(user),
-      assertAlive: () => this.#assertAlive(),
+      resolveUser: cacheUsers(() => readMounts(context.channel, record.snapshotter, record.id)),
+      assertAlive: () => this.#life.assert(),
       timeoutMs: record.execTimeoutMs,
       killed: (execId, { killed }) => void this.#audit.tell({ action: 'kill', execId, killed }),
     });
+    this.#removal = new Removal({ context, session: this, undo, execs: this.#execs, audit: this.#audit });
   }
 
   /**
@@ -102,12 +99,12 @@ export class Session implements AsyncDisposable {
    */
   async exec(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
     const execution = await this.spawn(command, args, options);
-    return this.#whileAlive(() => execution.result());
+    return this.#life.while(() => execution.result());
   }
 
   /** Starts a command; resolves when it runs. */
   async spawn(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<Execution> {
-    const start = () => this.#whileAlive(() => this.#execs.spawn(command, args, options));
+    const start = () => this.#life.while(() => this.#execs.spawn(command, args, options));
     return this.#audit.run({ action: 'exec', command: [command, ...args] }, start);
   }
 
@@ -119,7 +116,7 @@ export class Session implements AsyncDisposable {
   };
 
   async info(): Promise<SessionInfo> {
-    return this.#whileAlive(async () => {
+    return this.#life.while(async () => {
       const { channel } = this.#context;
       // Read anew: another process may have extended it.
       const { record } = await findRecord(channel, this.sessionId);
@@ -129,27 +126,19 @@ export class Session implements AsyncDisposable {
 
   /** What the session uses, measured over a tenth of a second. */
   async stats(): Promise<SessionStats> {
-    return this.#whileAlive(async () => readStats(this.#context.channel, this.sessionId, await this.#renewInit()));
+    return this.#life.while(async () => readStats(this.#context.channel, this.sessionId, await this.#renewInit()));
   }
 
   /** What the session uses, again and again, until the signal is aborted or the loop is left. */
   async *watchStats(options: WatchStatsOptions): AsyncGenerator<SessionStats, void, undefined> {
     checkMainOptions('watchStats', options);
-    const samples = watchStats(this.#context.channel, this.sessionId, () => this.#renewInit(), options);
-    try {
-      for (;;) {
-        const { done, value } = await this.#whileAlive(() => samples.next());
-        if (done) return;
-        yield value;
-      }
-    } finally {
-      await samples.return();
-    }
+    const { channel } = this.#context;
+    yield* this.#life.each(watchStats(channel, this.sessionId, () => this.#renewInit(), options));
   }
 
   /** What the session's own command wrote, also before this process was there. Empty for a session without one. */
   async *logs(options: LogOptions = {}): AsyncGenerator<OutputChunk, void, undefined> {
-    this.#assertAlive();
+    this.#life.assert();
     checkMainOptions('logs', options);
     if (this.#record.command === undefined) return;
     yield* readSessionLogs(this.#context.channel, this.sessionId, this.#directory, options);
@@ -161,7 +150,7 @@ export class Session implements AsyncDisposable {
    */
   async attach(options: AttachOptions): Promise<{ exitCode: number }> {
     checkMainOptions('attach', options);
-    return this.#whileAlive(() => attachSession(this.#context.channel, this.#record, this.#directory, options));
+    return this.#life.while(() => attachSession(this.#context.channel, this.#record, this.#directory, options));
   }
 
   /**
@@ -170,7 +159,7 @@ export class Session implements AsyncDisposable {
    * not run.
    */
   async verify(): Promise<Attestation> {
-    return this.#whileAlive(() => verifySession(this.#context.channel, this.sessionId));
+    return this.#life.while(() => verifySession(this.#context.channel, this.sessionId));
   }
 
   /**
@@ -180,16 +169,16 @@ export class Session implements AsyncDisposable {
   async update(patch: Pick<IsolationPolicy, 'resources'>): Promise<void> {
     const change = () => updateSession(this.#context.channel, this.sessionId, patch);
     const limits = { ...patch?.resources };
-    await this.#audit.run({ action: 'update', limits }, () => this.#whileAlive(change, { mayBeStopped: true }));
+    await this.#audit.run({ action: 'update', limits }, () => this.#life.while(change, { mayBeStopped: true }));
   }
 
   /** Stops every process of the session where it is, until `resume`. */
   async pause(): Promise<void> {
-    await this.#whileAlive(() => pauseTask(this.#context.channel, this.sessionId));
+    await this.#life.while(() => pauseTask(this.#context.channel, this.sessionId));
   }
 
   async resume(): Promise<void> {
-    await this.#whileAlive(() => resumeTask(this.#context.channel, this.sessionId));
+    await this.#life.while(() => resumeTask(this.#context.channel, this.sessionId));
   }
 
   /**
@@ -197,7 +186,7 @@ export class Session implements AsyncDisposable {
    * owner ends, and removed at that time although its owner lives.
    */
   async extend(ttlMs: number): Promise<Date> {
-    const expiresAt = await this.#whileAlive(() => extendSession(this.#context.channel, this.sessionId, ttlMs));
+    const expiresAt = await this.#life.while(() => extendSession(this.#context.channel, this.sessionId, ttlMs));
     this.#record = { ...this.#record, expiresAt };
     return expiresAt;
   }
@@ -206,7 +195,7 @@ export class Session implements AsyncDisposable {
   async stop(options: StopOptions = {}): Promise<void> {
     checkMainOptions('stop', options);
     const hasCommand = this.#record.command !== undefined;
-    await this.#whileAlive(async () => {
+    await this.#life.while(async () => {
       await findRecord(this.#context.channel, this.sessionId);
       await stopTask(this.#context.channel, this.sessionId, { init: await this.#renewInit(), hasCommand }, options);
     });
@@ -215,7 +204,7 @@ export class Session implements AsyncDisposable {
   /** Runs a stopped session again, on the same root file system. */
   async start(): Promise<void> {
     const main = { record: this.#record, directory: this.#directory, spec: this.#spec };
-    this.#init = await this.#whileAlive(() => restartMain(this.#context, main), { mayBeStopped: true });
+    this.#init = await this.#life.while(() => restartMain(this.#context, main), { mayBeStopped: true });
   }
 
   /**
@@ -223,7 +212,7 @@ export class Session implements AsyncDisposable {
    * paused meanwhile. What lies on its mounts (`/tmp`, `/dev` and the like) is not part of it.
    */
   async diff(): Promise<FileChange[]> {
-    return this.#whileAlive(() => diffSession(this.#context, this.#record), { mayBeStopped: true });
+    return this.#life.while(() => diffSession(this.#context, this.#record), { mayBeStopped: true });
   }
 
   /**
@@ -231,7 +220,7 @@ export class Session implements AsyncDisposable {
    * its changes are read. Processes, their memory and what lies on mounts is not part of it.
    */
   async commit(options: CommitOptions): Promise<Image> {
-    return this.#whileAlive(() => commitSession(this.#context, this.#record, options), { mayBeStopped: true });
+    return this.#life.while(() => commitSession(this.#context, this.#record, options), { mayBeStopped: true });
   }
 
   /**
@@ -240,7 +229,7 @@ export class Session implements AsyncDisposable {
    */
   async fork(options: ForkOptions = {}): Promise<Session[]> {
     const fork = () => forkSession(this.#context, this.#record, options);
-    return this.#context.audit.watch('create', () => this.#whileAlive(fork, { mayBeStopped: true }));
+    return this.#context.audit.watch('create', () => this.#life.while(fork, { mayBeStopped: true }));
   }
 
   /** SIGKILL for everything inside. The root file system stays, for `start`. */
@@ -251,7 +240,7 @@ export class Session implements AsyncDisposable {
     };
     return this.#audit.after(
       { action: 'kill' },
-      () => this.#whileAlive(kill),
+      () => this.#life.while(kill),
       ({ killed }) => ({ killed }),
     );
   }
@@ -261,29 +250,13 @@ export class Session implements AsyncDisposable {
    * or carries on where the first one failed.
    */
   async destroy(): Promise<void> {
-    this.#destroyed = true;
+    this.#life.end();
     this.#stopTrimming();
-    const remove = async () => {
-      const failure = await this.#undo.run();
-      await this.#execs.settle();
-      noteRemoval(this.#context, this, { undo: this.#undo, failure });
-    };
-    // A further call shares the removal, or has nothing left to do.
-    const isTold = this.#undo.pending.length === 0 || this.#isRemoving;
-    this.#isRemoving = true;
-    await (isTold ? remove() : this.#audit.after({ action: 'destroy' }, remove)).finally(() => {
-      this.#isRemoving = false;
-    });
+    await this.#removal.run();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
-  }
-
-  async #resolveUser(user: string): Promise<OciUser> {
-    const { id, snapshotter } = this.#record;
-    this.#userFiles ??= readMounts(this.#context.channel, snapshotter, id).then(readUserFiles);
-    return resolveUser(user, await this.#userFiles);
   }
 
   async #renewInit(): Promise<Init> {
@@ -293,20 +266,5 @@ export class Session implements AsyncDisposable {
 
   get #directory(): string {
     return join(this.#context.directory, this.sessionId);
-  }
-
-  /** Names the end of the session as the reason where another process destroyed or stopped it. */
-  async #whileAlive<T>(act: () => Promise<T>, options: { mayBeStopped?: boolean } = {}): Promise<T> {
-    this.#assertAlive();
-    try {
-      return await act();
-    } catch (error) {
-      this.#assertAlive();
-      throw await explainAbsence(this.#context.channel, this.sessionId, error, options);
-    }
-  }
-
-  #assertAlive(): void {
-    if (this.#destroyed) throw new DriverError('destroyed', `session ${this.sessionId} is destroyed`);
   }
 }

@@ -2,9 +2,19 @@ import { constants, type Stats } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
-import type { UserFiles } from '../spec/user.js';
+import type { OciUser } from '../spec/types.js';
+import { resolveUser, type UserFiles } from '../spec/user.js';
 
 const FILE_BYTES = 1024 * 1024;
+
+/** Resolves users of one session; its image's files are read once, when they are first needed. */
+export function cacheUsers(readRootfs: () => Promise<readonly Mount[]>): (user: string) => Promise<OciUser> {
+  let files: Promise<UserFiles> | undefined;
+  return async (user) => {
+    files ??= readRootfs().then(readUserFiles);
+    return resolveUser(user, await files);
+  };
+}
 
 /** Reads the files that name the image's users, from its layers: what a session wrote since does not count. */
 export async function readUserFiles(rootfs: readonly Mount[]): Promise<UserFiles> {
