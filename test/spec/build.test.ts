@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parsePolicy } from '../../src/policy/parse.js';
 import { buildSpec } from '../../src/spec/build.js';
-import type { HostFacts } from '../../src/spec/host.js';
+import { chooseEnv } from '../../src/spec/environment.js';
+import { type HostFacts, isKernelAtLeast } from '../../src/spec/host.js';
 import type { ImageConfig } from '../../src/spec/image-config.js';
 
 const host: HostFacts = {
@@ -69,6 +70,58 @@ describe('golden', () => {
   ])('%s', async (name, spec) => {
     await expect(`${JSON.stringify(spec, null, 2)}\n`).toMatchFileSnapshot(`golden/${name}.json`);
   });
+});
+
+test('what was asked to be mounted comes last, parents first, with the restrictions of each', () => {
+  const mounts = [{ type: 'tmpfs', path: '/a/b/c', readOnly: true, sizeBytes: 4096 }];
+  const binds = [
+    { source: '/srv/deep', target: '/a/b', readOnly: true, hasSubmounts: true },
+    { source: '/srv/volume', target: '/a/b/d', readOnly: false, hasSubmounts: true },
+    { source: '/srv/work', target: '/workspace', readOnly: false, hasSubmounts: false },
+    { source: '/srv/secrets', target: '/run/secrets', readOnly: true, hasSubmounts: false },
+  ];
+  const spec = build({ mounts }, { WorkingDir: '/image' }, { binds, cwd: '/workspace' });
+  expect(spec.process.cwd).toBe('/workspace');
+  const lines = spec.mounts.map(({ destination, source, options }) => `${source} ${destination} ${options}`);
+  expect(lines.slice(lines.findIndex((line) => line.includes(' /run ')) + 1)).toEqual([
+    '/srv/work /workspace bind,rprivate,nosuid,nodev,rw',
+    '/srv/deep /a/b rbind,rprivate,nosuid,nodev,ro,rnosuid,rnodev,rro',
+    '/srv/secrets /run/secrets bind,rprivate,nosuid,nodev,ro',
+    'tmpfs /a/b/c nosuid,nodev,mode=1777,size=4096,ro',
+    '/srv/volume /a/b/d rbind,rprivate,nosuid,nodev,rw,rnosuid,rnodev',
+    '/usr/bin/catatonit /dev/cadre-init bind,ro,nosuid,nodev',
+  ]);
+});
+
+test('the environment: only what is named comes from the host, and later ones win', () => {
+  const hostEnv = Object.assign(Object.create({ INHERITED: 'x' }), {
+    A: 'host',
+    B: 'host',
+    C: 'host',
+    D: 'host',
+    E: undefined,
+  });
+  const secrets = [
+    { name: 'B', value: 'secret', as: 'env' as const },
+    { name: 'C', value: 'secret', as: 'env' as const },
+    { name: 'D', value: 'secret' },
+  ];
+  const envAllowlist = ['A', 'B', 'C', 'E', 'INHERITED', '__proto__'];
+  expect(chooseEnv({ envAllowlist, secrets }, hostEnv, { C: 'session' })).toEqual({
+    A: 'host',
+    B: 'secret',
+    C: 'session',
+  });
+});
+
+test.each([
+  ['6.4.0', true],
+  ['6.18.44-fc', true],
+  ['6.3.9', false],
+  ['5.15.0-91-generic', false],
+  ['7.0.0-rc1', true],
+])('a kernel %s is at least 6.4: %s', (release, expected) => {
+  expect(isKernelAtLeast(release, 6, 4)).toBe(expected);
 });
 
 describe('invariants', () => {
