@@ -34,7 +34,7 @@ const notYet: Partial<Record<Feature, string>> = {
   userns: nothing,
   healthCheck: nothing,
   'resources.ioWeight': nothing,
-  'resources.diskMb': nothing,
+  'resources.diskMb': 'nothing, as no snapshotter has a quota through the API of containerd',
 };
 
 const unfiltered = 'unconfined, as this host cannot filter system calls';

@@ -22,6 +22,7 @@ export const features = [
   'seccomp.path',
   'apparmor',
   'userns',
+  'sysctls',
   'healthCheck',
   'resources.cpuShares',
   'resources.cpus',
@@ -57,6 +58,7 @@ const whole = [
   'capabilities',
   'apparmor',
   'userns',
+  'sysctls',
   'healthCheck',
 ] as const;
 

@@ -16,6 +16,7 @@ import {
   text,
   whole,
 } from './schema.js';
+import { sysctls } from './sysctls.js';
 import type { FlatPolicy, HealthCheck, IsolationPolicy, Layer, ResourceLimits } from './types.js';
 
 export const MIB = 1024 * 1024;
@@ -117,6 +118,7 @@ const canonical: Record<keyof Layer, Field> = {
   ),
   apparmor: text(),
   userns: shapeOr('true, false or { uid, size }', shape({ uid: whole(1), size: whole(1) }, ['uid', 'size']), boolean),
+  sysctls,
   healthCheck: shape(healthCheck, ['test']),
 };
 

@@ -49,6 +49,7 @@ function resolve(asked: Layer): Omit<ResolvedPolicy, 'profile' | 'asked' | 'alia
     capabilities: { add: asked.capabilities?.add ?? [], drop: asked.capabilities?.drop ?? [] },
     seccomp: asked.seccomp ?? 'default',
     ...(asked.apparmor === undefined ? {} : { apparmor: asked.apparmor }),
+    sysctls: asked.sysctls ?? {},
     mounts: asked.mounts ?? [],
     envAllowlist: asked.envAllowlist ?? [],
     secrets: asked.secrets ?? [],

@@ -41,5 +41,6 @@ export const dropped: Readonly<Record<RuntimeKind, Readonly<Partial<Record<Featu
     'seccomp.path': byNobody,
     apparmor: byNobody,
     userns: byNobody,
+    sysctls: byNobody,
   },
 };

@@ -107,6 +107,8 @@ export interface IsolationPolicy {
   apparmor?: string;
   /** Maps root inside to an ordinary user of the host. Not honoured yet. */
   userns?: boolean | { uid: number; size: number };
+  /** Parameters of the kernel that a namespace of the session has of its own, such as `net.core.somaxconn`: no others. */
+  sysctls?: Record<string, string>;
   healthCheck?: HealthCheck;
 }
 
@@ -135,6 +137,7 @@ export interface ResolvedPolicy {
   capabilities: { add: string[]; drop: string[] };
   seccomp: NonNullable<IsolationPolicy['seccomp']>;
   apparmor?: string;
+  sysctls: Record<string, string>;
   mounts: MountSpec[];
   envAllowlist: string[];
   secrets: SecretBinding[];

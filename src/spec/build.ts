@@ -87,6 +87,7 @@ export function buildSpec(input: SpecInput): OciSpec {
       namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'].map((type) => ({ type })),
       resources: buildResources(policy, host),
       ...(seccomp === undefined ? {} : { seccomp }),
+      ...(Object.keys(policy.sysctls).length === 0 ? {} : { sysctl: policy.sysctls }),
       maskedPaths: listMaskedPaths(host.cpus),
       readonlyPaths: listReadonlyPaths(host.cgroup),
     },

@@ -75,6 +75,7 @@ interface OciLinux {
   namespaces: { type: string; path?: string }[];
   resources: OciResources;
   seccomp?: OciSeccomp;
+  sysctl?: Record<string, string>;
   maskedPaths: string[];
   readonlyPaths: string[];
 }

@@ -29,6 +29,7 @@ const asking: Record<string, object> = {
   'seccomp.path': { seccomp: { path: '/x.json' } },
   apparmor: { apparmor: 'x' },
   userns: { userns: true },
+  sysctls: { sysctls: { 'net.core.somaxconn': '5' } },
   healthCheck: { healthCheck: { test: ['true'] } },
   'resources.cpuShares': { resources: { cpuShares: 5 } },
   'resources.cpus': { resources: { cpus: 1 } },

@@ -24,6 +24,7 @@ describe('parsePolicy', () => {
       noNewPrivileges: true,
       capabilities: { add: [], drop: [] },
       seccomp: 'default',
+      sysctls: {},
       mounts: [],
       envAllowlist: [],
       secrets: [],
@@ -310,4 +311,25 @@ test.each([
   ['zzz', ['memory', 'cpu'], undefined],
 ])('suggestKey(%s)', (key, known, expected) => {
   expect(suggestKey(key, known)).toBe(expected);
+});
+
+describe('sysctls', () => {
+  test('those of a namespace are taken, those of the host are refused by name, with the nearest there is', () => {
+    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'kernel.sem': '250 32000 100 128' };
+    expect(parsePolicy({ sysctls }).sysctls).toEqual(sysctls);
+    const wrong = [
+      'kernel.core_pattern',
+      'vm.panic_on_oom',
+      'kernel.hostname',
+      'net.core.rmem_max',
+      'net/core/somaxconn',
+    ];
+    const refused = Object.fromEntries(wrong.map((name) => [name, '1']));
+    expect(() => parsePolicy({ sysctls: { ...refused, 'net.core.somaxcon': '1', 'kernel.shmall': '1\n2' } })).toThrow(
+      expect.objectContaining({
+        mismatchedAttributes: [...wrong, 'net.core.somaxcon', 'kernel.shmall'].map((name) => `sysctls["${name}"]`),
+        faults: expect.arrayContaining([expect.objectContaining({ suggestion: 'net.core.somaxconn' })]),
+      }),
+    );
+  });
 });

@@ -16,6 +16,7 @@ import { checkMounts } from './mounts.js';
 import { checkHostname, checkNamespaces, checkNetwork } from './namespaces.js';
 import { checkControlGroup } from './resources.js';
 import { checkStatus } from './status.js';
+import { checkSysctls } from './sysctls.js';
 
 /** For how long a process that has been started may take to become what it was started as, in ms. */
 const START_MS = 10_000;
@@ -52,6 +53,7 @@ export async function verifyProcess(spec: OciSpec, pid: number, program = spec.p
     ...checkNetwork(spec, pid),
     ...checkControlGroup(spec, pid),
     await checkHostname(spec, pid),
+    ...(await checkSysctls(spec, pid)),
   ];
   // The pid of a process that has ended meanwhile may be another's by now.
   if (before === undefined || readStat(pid)?.startTime !== before.startTime) {
