@@ -16,6 +16,8 @@ const verbs: Record<string, () => Promise<Verb>> = {
   pause: async () => (await import('./pause.js')).pauseVerb,
   resume: async () => (await import('./pause.js')).resumeVerb,
   rm: async () => (await import('./rm.js')).rmVerb,
+  pull: async () => (await import('./pull.js')).pullVerb,
+  push: async () => (await import('./pull.js')).pushVerb,
   images: async () => (await import('./images.js')).imagesVerb,
   volumes: async () => (await import('./volumes.js')).volumesVerb,
   commit: async () => (await import('./commit.js')).commitVerb,

@@ -8,7 +8,8 @@ import { isIndex, isLayer, isManifest } from './media-type.js';
 import type { Repository } from './registry/repository.js';
 import { pauseFor } from './registry/retry.js';
 
-const LOCK_PAUSE_MS = 200;
+const LOOK_MS = 100;
+const STILL_LOOKS = 10;
 const SOURCE = 'containerd.io/distribution.source.';
 /** containerd takes labels of so many bytes, key and value together. */
 const LABEL_BYTES = 4096;
@@ -50,8 +51,7 @@ export async function pullBlob(
       break;
     } catch (error) {
       if (isLocked(error)) {
-        onBytes(await readIngest(channel, ref));
-        await pauseFor(LOCK_PAUSE_MS, signal);
+        await waitForOther(channel, ref, onBytes, signal);
       } else if (hasCode(error, 'data-loss', 'resource-exhausted')) {
         // Of no use to anyone; or there is no room for it.
         const failures = await abortIngest(channel, ref);
@@ -92,13 +92,30 @@ async function* countBytes(
   }
 }
 
-/** Bytes that whoever holds the lock has written. */
-async function readIngest(channel: Channel, ref: string): Promise<number> {
+/** Returns when whoever holds the lock is done, or does not come further: it may have ended. */
+async function waitForOther(
+  channel: Channel,
+  ref: string,
+  onBytes: (bytes: number) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let before = -1, still = 0; still < STILL_LOOKS; ) {
+    const bytes = await readIngest(channel, ref);
+    if (bytes === undefined) return;
+    still = bytes === before ? still + 1 : 0;
+    before = bytes;
+    onBytes(bytes);
+    await pauseFor(LOOK_MS, signal);
+  }
+}
+
+/** Bytes that were written; undefined when nobody is writing any more. */
+async function readIngest(channel: Channel, ref: string): Promise<number | undefined> {
   try {
     const { status } = await channel.unary(ContentService.status, { ref });
     return Number(status?.offset ?? 0n);
   } catch (error) {
-    if (hasCode(error, 'not-found')) return 0;
+    if (hasCode(error, 'not-found')) return undefined;
     throw error;
   }
 }

@@ -106,7 +106,9 @@ function checkDigest(text: string, digest: string): void {
   }
 }
 
-function refuse(value: unknown, expected: string): Error {
+function refuse(given: unknown, expected: string): Error {
+  // What stands before an @ like a password may be one.
+  const value = typeof given === 'string' ? given.replace(/:[^:@/]*@(?!sha\d+)/g, ':[hidden]@') : given;
   const faults: Fault[] = [{ path: 'reference', value, expected }];
   return createInputError('image reference', faults);
 }

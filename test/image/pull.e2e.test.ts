@@ -78,7 +78,8 @@ test('pushed, removed, pulled: the same image, and the collector keeps all of it
 });
 
 test.each<[string, string, number, (data: Buffer) => Buffer]>([
-  ['gzip', '+gzip', 20_000, (data) => gzipSync(data, { level: 1 })],
+  // Time, three times over; the path is the same.
+  ['gzip', '+gzip', context.generation === '2.1' ? 20_000 : 2_000, (data) => gzipSync(data, { level: 1 })],
   ['zstd', '+zstd', 300, zstd],
   ['plain', '', 300, (data) => data],
 ])('a tree of links, owners, modes and whiteouts is what it was: %s', async (name, suffix, many, compress) => {

@@ -146,3 +146,13 @@ function catchError(action: () => unknown): DriverError {
   }
   throw new Error('nothing was refused');
 }
+
+test.each([
+  'https://user:planted@registry.test/app',
+  'user:planted@registry.test/app',
+  'u:planted@registry.test/app:1@sha256:0',
+])('%s: a password is not in the message', (text) => {
+  const error = catchError(() => parseReference(text));
+  expect(error.message).not.toContain('planted');
+  expect(JSON.stringify(error.faults)).not.toContain('planted');
+});
