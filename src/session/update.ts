@@ -30,12 +30,14 @@ const SHARES = 1024;
  */
 export async function updateSession(channel: Channel, id: string, patch: unknown): Promise<void> {
   await withLock([channel.address, channel.namespace, id, 'update'], async () => {
-    const { container } = await findRecord(channel, id);
+    const { container, record } = await findRecord(channel, id);
     const spec = readSpec(container);
     const before = spec.linux.resources;
     const host = readHostFacts();
     const change = parseUpdate(patch, before.memory?.limit);
-    const faults = findMismatches(change, host);
+    const mismatches = findMismatches(change, { ...host, runtime: record.runtime });
+    // The rest of it are defaults, and not what this session has.
+    const faults = mismatches.filter(({ path }) => path.startsWith('resources.'));
     if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
     const after = changeResources(before, change, host);
     const { state } = await readTask(channel, id);
