@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { DriverError, type ErrorCode } from '../core/error.js';
@@ -37,11 +38,14 @@ export function describeFileFailure(what: string, cause: unknown): DriverError {
 /** Removes it with all that is in it, a mount included, also one that a process which was killed had under way. */
 export async function removeDirectory(path: string): Promise<void> {
   for (let round = 1; ; round++) {
-    for (const point of listMounts(path)) await unmount(point);
     try {
+      // Mounts are listed where they are, and the state root may be reached by a link.
+      for (const point of listMounts(await realpath(path))) await unmount(point);
       return await rm(path, { recursive: true, force: true });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || round === ROUNDS) throw error;
+      if (!existsSync(path)) return;
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (!['EBUSY', 'ENOENT'].includes(code) || round === ROUNDS) throw error;
     }
   }
 }

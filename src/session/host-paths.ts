@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 import os from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { isWithin } from '../policy/mounts.js';
 import { locate, type MountEntry, readMountTable } from './mount-table.js';
 
@@ -124,8 +124,10 @@ function listDirectory(path: string): string[] {
   return readOr(() => readdirSync(path), []);
 }
 
+/** Of what is not there yet, where it would come to be. */
 function resolve(path: string): string {
-  return readOr(() => realpathSync(path), path);
+  const real = readOr(() => realpathSync(path), '');
+  return real || join(resolve(dirname(path)), basename(path));
 }
 
 /** What is not there, as on a host without homes, keeps nothing. */

@@ -108,11 +108,12 @@ export async function pinAgain(context: SessionContext, id: string, { mounts }: 
     for (const request of requests) {
       const fault = await pins.add(request);
       const source = pins.list.at(-1)?.source;
-      if (fault === undefined && source === request.path) continue;
+      // Of our own roots links may be part, which are the operator's.
+      if (fault === undefined && (request.isOwn || source === request.path)) continue;
       const reason = fault?.expected ?? `the same as at its creation, not ${source}`;
       throw refuseStart(`source ${request.path} of ${request.target}: expected ${reason}`);
     }
-    if (pins.list.some(({ source }) => source === secrets) && !(await isInMemory(secrets))) {
+    if (binds.some(({ source }) => source === secrets) && !(await isInMemory(secrets))) {
       throw refuseStart('its secrets are gone, as the host was restarted');
     }
     const [forbidden] = await findForbidden(context, pins.list);

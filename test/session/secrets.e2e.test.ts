@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statfsSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statfsSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -125,6 +126,30 @@ describe('secrets as files', () => {
     await other.stop({ timeoutMs: 100 });
     await other.start();
     expect(await sh(other, 'cat /run/secrets/db-password')).toBe(value);
+  });
+
+  test('and volumes are there after a start where the roots are reached by links', async () => {
+    const real = mkdtempSync(join(tmpdir(), 'cadre-real-'));
+    const link = `${real}-link`;
+    symlinkSync(real, link);
+    try {
+      const linked = await openProvider({ stateRoot: join(link, 'state'), volumeRoot: join(link, 'volumes') });
+      const mounts = [{ type: 'volume' as const, path: 'v', target: '/v', readOnly: false }];
+      const session = await linked.createSession({ secrets, mounts });
+      await sh(session, 'echo kept > /v/f');
+      await session.stop({ timeoutMs: 100 });
+      await session.start();
+      expect(await sh(session, 'cat /run/secrets/db-password /v/f')).toBe(`${value}kept`);
+      for (const path of [real, join(real, 'volumes'), join(link, 'state')]) {
+        await expect(linked.createSession({ mounts: [{ path, readOnly: true }] })).rejects.toMatchObject({
+          code: 'invalid-argument',
+        });
+      }
+      await session.destroy();
+    } finally {
+      rmSync(link);
+      rmSync(real, { recursive: true });
+    }
   });
 
   test('that a restart of the host took are missed, not passed over', async () => {
