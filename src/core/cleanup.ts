@@ -2,6 +2,16 @@ import { type ErrorCode, hasCode } from './error.js';
 
 export type Undo = () => unknown;
 
+export interface UndoOptions {
+  /** May be undone at the same time as its neighbours on the stack that may too. Defaults to false. */
+  isIndependent?: boolean;
+}
+
+interface Step extends UndoOptions {
+  name: string;
+  undo: Undo;
+}
+
 /** Refusals: the other side says that it made nothing. After any other failure it may have, and is undone. */
 const refusals: ErrorCode[] = [
   'already-exists',
@@ -20,7 +30,7 @@ const refusals: ErrorCode[] = [
  * still be in use by what could not be released (a record must outlive its task). A later `run` carries on from there.
  */
 export class Cleanup {
-  readonly #steps: { name: string; undo: Undo }[] = [];
+  #steps: Step[] = [];
   #running: Promise<CleanupFailure | undefined> | undefined;
 
   /** The names of what is still to be undone, the next one first. */
@@ -28,8 +38,8 @@ export class Cleanup {
     return this.#steps.map((step) => step.name).reverse();
   }
 
-  defer(name: string, undo: Undo): void {
-    this.#steps.push({ name, undo });
+  defer(name: string, undo: Undo, options: UndoOptions = {}): void {
+    this.#steps.push({ ...options, name, undo });
   }
 
   /**
@@ -37,13 +47,13 @@ export class Cleanup {
    * in a way that does not prove that nothing was made. A refusal registers nothing, so that what another owner holds
    * under the same name stays unharmed.
    */
-  async acquire<T>(name: string, act: () => Promise<T>, undo: Undo): Promise<T> {
+  async acquire<T>(name: string, act: () => Promise<T>, undo: Undo, options: UndoOptions = {}): Promise<T> {
     try {
       const result = await act();
-      this.defer(name, undo);
+      this.defer(name, undo, options);
       return result;
     } catch (error) {
-      if (!hasCode(error, ...refusals)) this.defer(name, undo);
+      if (!hasCode(error, ...refusals)) this.defer(name, undo, options);
       throw error;
     }
   }
@@ -63,15 +73,28 @@ export class Cleanup {
   }
 
   async #unwind(): Promise<CleanupFailure | undefined> {
-    for (let step = this.#steps.at(-1); step !== undefined; step = this.#steps.at(-1)) {
-      try {
-        await step.undo();
-      } catch (error) {
-        return { step: step.name, error, pending: this.pending };
-      }
-      this.#steps.pop();
+    while (this.#steps.length > 0) {
+      const group = this.#listNext();
+      const failures: CleanupFailure[] = [];
+      const tryStep = async (step: Step) => {
+        try {
+          await step.undo();
+          this.#steps = this.#steps.filter((other) => other !== step);
+        } catch (error) {
+          failures.push({ step: step.name, error, pending: [] });
+        }
+      };
+      await Promise.all(group.map(tryStep));
+      const [failure] = failures;
+      if (failure !== undefined) return { ...failure, pending: this.pending };
     }
     return undefined;
+  }
+
+  /** The uppermost step, with those next to it where all of them are independent. */
+  #listNext(): Step[] {
+    const dependent = this.#steps.findLastIndex((step) => !step.isIndependent);
+    return this.#steps.slice(Math.min(dependent + 1, this.#steps.length - 1)).reverse();
   }
 }
 

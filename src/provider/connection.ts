@@ -4,10 +4,12 @@ import type { Image } from '../image/image.js';
 import { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
 import { Auditor } from '../session/audit/auditor.js';
-import { type ForkRequest, nameStateDirectory, type SessionContext } from '../session/context.js';
+import { type ForkRequest, nameFifoStore, nameStateDirectory, type SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { reapLeftovers } from '../session/reap.js';
 import type { Session } from '../session/session.js';
+import { UserFilesCache } from '../session/user-files.js';
+import { FifoStore } from '../stdio/fifo-store.js';
 import { assertHost, type ResolvedOptions } from './options.js';
 
 const REAP_INTERVAL_MS = 60_000;
@@ -60,6 +62,7 @@ export class Connection {
     clearInterval(this.#reaper);
     const connected = await this.#connected?.catch(() => undefined);
     clearInterval(this.#reaper);
+    await connected?.context.fifos.close();
     // Stays while sessions of other processes have their directories in it.
     await this.audit.settle();
     if (connected !== undefined) await rmdir(connected.context.directory).catch(ignoreInUse);
@@ -71,13 +74,17 @@ export class Connection {
     const { snapshotter, stateRoot, volumeRoot, allowHostPaths } = this.#options;
     const { uuid, version } = await probeServer(this.channel);
     this.#version = version;
+    const owner = describeOwner();
+    const directory = nameStateDirectory(stateRoot, this.channel);
     const context: SessionContext = {
       channel: this.channel,
       snapshotter,
-      directory: nameStateDirectory(stateRoot, this.channel),
+      directory,
       volumes: nameStateDirectory(volumeRoot, this.channel),
       allowHostPaths,
-      owner: describeOwner(),
+      owner,
+      fifos: new FifoStore(nameFifoStore(directory, owner)),
+      userFiles: new UserFilesCache(),
       audit: this.audit,
       sessions: this.sessions,
       unfinished: new Map(),

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
-import { FifoPool } from '../stdio/fifo.js';
 import { findCgroup } from './cgroup.js';
 import { isHalf, isLive, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
@@ -28,7 +27,6 @@ export async function connectSession(context: SessionContext, idOrName: string):
     record,
     spec: readSpec(container),
     init: { pid: task.pid, cgroup: findCgroup(task.pid) },
-    fifos: new FifoPool(directory),
     undo,
   });
 }

@@ -1,12 +1,14 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import type { Image } from '../image/image.js';
 import type { Channel } from '../rpc/channel.js';
+import type { FifoStore } from '../stdio/fifo-store.js';
 import type { Auditor } from './audit/auditor.js';
 import type { CreateRequest } from './create.js';
 import type { AskedSession } from './record.js';
 import type { Session } from './session.js';
+import type { UserFilesCache } from './user-files.js';
 
 /** A session to be made like another one. */
 export interface ForkRequest extends AskedSession {
@@ -30,6 +32,9 @@ export interface SessionContext {
   allowHostPaths: readonly string[];
   owner: string;
   audit: Auditor;
+  fifos: FifoStore;
+  /** Of images that sessions were made of. */
+  userFiles: UserFilesCache;
   /** Those that this provider created and that are not destroyed. */
   sessions: Set<Session>;
   /** What could not be undone, by session id: the owner lives, so that no other reaper takes it. */
@@ -45,4 +50,16 @@ export interface SessionContext {
 export function nameStateDirectory(stateRoot: string, { address, namespace }: Channel): string {
   const daemon = createHash('sha256').update(address).digest('hex').slice(0, 8);
   return join(stateRoot, `${daemon}-${namespace}`);
+}
+
+const FIFOS = 'fifos.';
+
+/** Where a provider's unused FIFOs are, below the sessions' directory; it names the owner, for the reaper. */
+export function nameFifoStore(directory: string, owner: string): string {
+  return join(directory, `${FIFOS}${randomBytes(4).toString('hex')}.${owner}`);
+}
+
+/** The owner of such a directory; undefined where the name is that of something else. */
+export function readFifoOwner(name: string): string | undefined {
+  return name.startsWith(FIFOS) ? name.split('.').slice(2).join('.') : undefined;
 }

@@ -2,8 +2,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
-import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import {
+  type Container,
+  ContainersService,
+} from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
+import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import type { Any } from '../generated/google/protobuf/any.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
@@ -12,8 +16,7 @@ import type { SecretBinding } from '../policy/types.js';
 import { packJson } from '../rpc/any.js';
 import type { Bind } from '../spec/mounts.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
-import { resolveUser } from '../spec/user.js';
-import { FifoPool } from '../stdio/fifo.js';
+import { resolveUser, type UserFiles } from '../spec/user.js';
 import { findCgroup } from './cgroup.js';
 import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
@@ -99,7 +102,7 @@ async function attempt(context: SessionContext, request: CreateRequest): Promise
 }
 
 async function conduct(context: SessionContext, request: CreateRequest, undo: Cleanup): Promise<Session> {
-  const { record, image, base, user, buildSpec, binds, secrets, runtimeOptions, signal } = request;
+  const { record, image, base, user, buildSpec, binds, secrets, signal } = request;
   const { channel, snapshotter } = context;
   const { id } = record;
   await using pins = await pinSources(context, binds);
@@ -124,56 +127,54 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   );
 
   checkAborted(signal);
-  const rootfs = await undo.acquire(
-    'snapshot',
-    () => prepareRootfs(leased, { image, base, key: id, snapshotter, signal }),
-    () => whenOurs(() => removeRootfs(channel, { key: id, snapshotter })),
-  );
-
+  const isRandom = record.name === undefined;
+  // What has a random id is no one else's, so that nothing need wait for the proof that it is ours.
+  const options = { isIndependent: isRandom };
+  const prepare = () =>
+    undo.acquire(
+      'snapshot',
+      () => prepareRootfs(leased, { image, base, key: id, snapshotter, signal }),
+      () => whenOurs(() => removeRootfs(channel, { key: id, snapshotter })),
+      options,
+    );
   const directory = join(context.directory, id);
-  // After the snapshot, which shows that no one else has the id: the directory of a name may be a live session's.
-  undo.defer('directory', () => whenOurs(() => removeDirectory(directory)));
-  await makeDirectory(directory);
-
-  checkAborted(signal);
-  const owner = resolveUser(user, await readUserFiles(rootfs));
-  if (secrets.length > 0) await writeSecrets(directory, secrets, owner);
-  const own = listOwnBinds(context, request);
-  const spec = buildSpec(owner, [...pins.list, ...own]);
-  undo.defer('use of volumes', () => noteUse(context, record.volumes));
-  await undo.acquire(
-    'container',
-    () =>
-      leased.unary(ContainersService.create, {
-        container: {
-          id,
-          labels: buildLabels(record),
-          image: image.name,
-          runtime: { name: record.runtime, options: runtimeOptions },
-          spec: packJson(SPEC_TYPE, spec),
-          snapshotter,
-          snapshotKey: id,
-          createdAt: undefined,
-          updatedAt: undefined,
-          extensions: { [EXTENSION]: buildExtension(record) },
-          sandbox: '',
-        },
-      }),
-    () => whenOurs(() => removeContainer(channel, id)),
-  );
+  const recordSession = async (files: UserFiles) => {
+    undo.defer('directory', () => whenOurs(() => removeDirectory(directory)), options);
+    await makeDirectory(directory);
+    checkAborted(signal);
+    const owner = resolveUser(user, files);
+    if (secrets.length > 0) await writeSecrets(directory, secrets, owner);
+    const own = listOwnBinds(context, request);
+    const spec = buildSpec(owner, [...pins.list, ...own]);
+    undo.defer('use of volumes', () => noteUse(context, record.volumes), options);
+    await undo.acquire(
+      'container',
+      () => leased.unary(ContainersService.create, { container: describeContainer(request, { spec, snapshotter }) }),
+      () => whenOurs(() => removeContainer(channel, id)),
+      options,
+    );
+    return { owner, own, spec };
+  };
+  const known = isRandom && base === undefined ? context.userFiles.get(image.chainId) : undefined;
+  const [rootfs, { owner, own, spec }] =
+    known === undefined
+      ? // After the snapshot, which shows that no one else has the id: the directory of a name may be a live session's.
+        await prepare().then(
+          async (made) => [made, await recordSession(await findUserFiles(context, request, made))] as const,
+        )
+      : await settle([prepare(), recordSession(known)]);
 
   await takeVolumes(context, record.volumes ?? [], owner);
   await pins.addOwn(own);
   checkAborted(signal);
   const io = await prepareIo(directory, record);
-  const created = undo.acquire(
+  const creating = undo.acquire(
     'task',
     () => createTask(channel, id, rootfs, io),
     () => whenOurs(() => removeSessionTask(context, id)),
   );
   // Made while containerd works, by far the longest; the first exec finds them ready.
-  const fifos = new FifoPool(directory);
-  const [initPid] = await settle([created, fifos.fill()]);
+  const [initPid] = await settle([creating, context.fifos.prepare()]);
 
   await checkMounts(context, { pid: initPid, spec, pins: pins.list });
   checkAborted(signal);
@@ -181,7 +182,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const init = { pid: initPid, cgroup: findCgroup(initPid) };
   await settle([startMain(channel, { record, directory, init, spec }), removeLease(channel, id)]);
   undo.forget('lease');
-  const session = new Session({ context, record, spec, init, fifos, undo });
+  const session = new Session({ context, record, spec, init, undo });
   context.sessions.add(session);
   return session;
 }
@@ -193,6 +194,36 @@ export function listOwnBinds(context: SessionContext, { record, volumes, secrets
   if (secrets.length === 0) return binds;
   const source = nameSecrets(join(context.directory, record.id));
   return [...binds, { source, target: SECRETS_PATH, readOnly: true, hasSubmounts }];
+}
+
+async function findUserFiles(
+  context: SessionContext,
+  { image, base }: CreateRequest,
+  rootfs: Mount[],
+): Promise<UserFiles> {
+  const files = await readUserFiles(rootfs);
+  // A fork's layers are its own.
+  if (base === undefined) context.userFiles.set(image.chainId, files);
+  return files;
+}
+
+function describeContainer(
+  { record, image, runtimeOptions }: CreateRequest,
+  { spec, snapshotter }: { spec: OciSpec; snapshotter: string },
+): Container {
+  return {
+    id: record.id,
+    labels: buildLabels(record),
+    image: image.name,
+    runtime: { name: record.runtime, options: runtimeOptions },
+    spec: packJson(SPEC_TYPE, spec),
+    snapshotter,
+    snapshotKey: record.id,
+    createdAt: undefined,
+    updatedAt: undefined,
+    extensions: { [EXTENSION]: buildExtension(record) },
+    sandbox: '',
+  };
 }
 
 /** Waits for all, so that nothing is still under way when the undo begins; then fails with the first failure. */

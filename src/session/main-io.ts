@@ -1,13 +1,10 @@
-import { execFile } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { DriverError } from '../core/error.js';
+import { makeFifos } from '../stdio/fifo-store.js';
 import { createLogs } from './logs.js';
 import type { SessionRecord } from './record.js';
 import type { TaskIo } from './task.js';
-
-const run = promisify(execFile);
 
 /** Where whoever attaches writes; of a fixed name, as that may be another process. */
 export function nameStdin(directory: string): string {
@@ -36,5 +33,5 @@ export async function prepareIo(directory: string, { command }: SessionRecord): 
 async function makeStdin(path: string): Promise<void> {
   // What was written and not read before it was started again is not meant for the new command.
   await rm(path, { force: true });
-  await run('mkfifo', ['-m', '600', '--', path], { env: { ...process.env, LC_ALL: 'C' } });
+  await makeFifos([path]);
 }

@@ -7,7 +7,8 @@ import { listUnfinishedForks } from '../image/fork-point.js';
 import { listSnapshots } from '../image/snapshot.js';
 import { describeFailure } from './audit/auditor.js';
 import { isLive, listCreations } from './claim.js';
-import type { SessionContext } from './context.js';
+import { readFifoOwner, type SessionContext } from './context.js';
+import { removeDirectory } from './directory.js';
 import { listIds, listRecords } from './find.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
 import { trimLogs } from './logs.js';
@@ -68,7 +69,8 @@ export async function reapLeftovers(
   const shims = findShims(channel.address, channel.namespace, minAgeMs);
   const cgroups = findCgroups(channel.namespace, minAgeMs);
   const tasks = await listTasks(context);
-  const remains = [...(await listDirectory(context.directory)), ...(await listOwnSnapshots(context))];
+  const names = await listDirectory(context.directory);
+  const remains = [...names, ...(await listOwnSnapshots(context))];
   const creations = await listCreations(channel);
   const found = await listRecords(channel);
   const known = new Set(await listIds(channel));
@@ -99,6 +101,11 @@ export async function reapLeftovers(
   }
   for (const id of new Set(remains.filter(isLeft))) {
     await attempt('remains of', report.remains, id, () => removeRemains(context, id));
+  }
+  for (const name of names) {
+    const owner = readFifoOwner(name);
+    if (owner === undefined || isOwnerAlive(owner)) continue;
+    await attempt('unused FIFOs', report.remains, name, () => removeDirectory(join(context.directory, name)));
   }
   for (const { id } of creations) known.add(id);
   const isUnknown = (id: string) => isLeft(id) && !tasks.has(id);

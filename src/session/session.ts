@@ -4,7 +4,7 @@ import type { FileChange } from '../image/changes.js';
 import type { Image } from '../image/image.js';
 import type { IsolationPolicy } from '../policy/types.js';
 import type { OciSpec } from '../spec/types.js';
-import type { FifoPool } from '../stdio/fifo.js';
+import { FifoPool } from '../stdio/fifo.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { type AttachOptions, attachSession } from './attach.js';
 import { SessionAudit } from './audit/session-audit.js';
@@ -48,7 +48,6 @@ export interface SessionParts {
   record: SessionRecord;
   spec: OciSpec;
   init: Init;
-  fifos: FifoPool;
   /** Gives back everything that the session holds, in the right order. */
   undo: Cleanup;
 }
@@ -69,7 +68,7 @@ export class Session implements AsyncDisposable {
   #stopTrimming: () => void = () => undefined;
 
   /** @internal */
-  constructor({ context, record, spec, init, fifos, undo }: SessionParts) {
+  constructor({ context, record, spec, init, undo }: SessionParts) {
     this.sessionId = record.id;
     this.runtime = record.runtime;
     this.#context = context;
@@ -80,7 +79,7 @@ export class Session implements AsyncDisposable {
     this.#init = init;
     if (record.command !== undefined) this.#stopTrimming = keepTrimmed(this.#directory);
     this.#execs = new RunningExecs({
-      executor: new TaskExecutor(context.channel, record.id, fifos),
+      executor: new TaskExecutor(context.channel, record.id, new FifoPool(this.#directory, context.fifos)),
       spec,
       hasCommand: record.command !== undefined,
       init: () => this.#init,

@@ -7,6 +7,23 @@ import { resolveUser, type UserFiles } from '../spec/user.js';
 
 const FILE_BYTES = 1024 * 1024;
 
+const KNOWN_IMAGES = 16;
+
+/** The files of the images that were used last: layers never change under one chain id. */
+export class UserFilesCache {
+  readonly #known = new Map<string, UserFiles>();
+
+  get(chainId: string): UserFiles | undefined {
+    return this.#known.get(chainId);
+  }
+
+  set(chainId: string, files: UserFiles): void {
+    this.#known.set(chainId, files);
+    const [oldest] = this.#known.keys();
+    if (oldest !== undefined && this.#known.size > KNOWN_IMAGES) this.#known.delete(oldest);
+  }
+}
+
 /** Resolves users of one session; its image's files are read once, when they are first needed. */
 export function cacheUsers(readRootfs: () => Promise<readonly Mount[]>): (user: string) => Promise<OciUser> {
   let files: Promise<UserFiles> | undefined;

@@ -1,13 +1,8 @@
-import { execFile } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, renameSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { DriverError } from '../core/error.js';
-
-const run = promisify(execFile);
-const BATCH = 6;
+import type { FifoStore } from './fifo-store.js';
 
 /** The FIFOs of one process. */
 export interface FifoSet {
@@ -23,31 +18,31 @@ export interface FifoChoice {
 }
 
 /**
- * The FIFOs of one session, made in batches and used again: Node has no mkfifo(3), and a process for every exec would
- * cost more than the call it serves. A FIFO may be used again once both of its ends were closed. It bears the name of
- * the exec that uses it, so that any process can take the exec up.
+ * The FIFOs of one session, which are used again: one may be once both of its ends were closed. It bears the name of the
+ * exec that uses it, so that any process can take the exec up.
  */
 export class FifoPool {
   readonly #directory: string;
-  // Several processes may be connected to one session.
-  readonly #prefix = randomBytes(4).toString('hex');
+  readonly #store: FifoStore;
   readonly #free: string[] = [];
-  #made = 0;
-  #filling: Promise<void> | undefined;
 
-  constructor(directory: string) {
+  constructor(directory: string, store: FifoStore) {
     this.#directory = directory;
+    this.#store = store;
   }
 
-  /** Takes the FIFOs of an exec, making more when there are too few. */
+  /** Takes the FIFOs of an exec, new ones where there are too few. */
   async take(execId: string, choice: FifoChoice): Promise<FifoSet> {
     const set = this.name(execId, choice);
     const names = Object.values(set);
-    while (this.#free.length < names.length) await this.fill();
+    const taken = this.#free.splice(-names.length, names.length);
+    const missing = names.length - taken.length;
+    if (missing > 0) taken.push(...(await this.#store.take(missing)));
     try {
-      // Synchronous: nobody else takes between the look and the take, and a rename costs microseconds.
-      for (const name of names) renameSync(this.#free.pop() as string, name);
+      // A rename costs microseconds, less than to wait for one.
+      for (const name of names) renameSync(taken.pop() as string, name);
     } catch (cause) {
+      this.#store.forget();
       throw new DriverError('unavailable', `the FIFOs in ${this.#directory} are gone`, {
         operation: 'take FIFO',
         cause,
@@ -80,29 +75,6 @@ export class FifoPool {
   /** Removes FIFOs whose other end may still be open, so that no later exec reads what belongs to an earlier one. */
   async discard(set: FifoSet): Promise<void> {
     await Promise.all(Object.values(set).map((path) => rm(path, { force: true })));
-  }
-
-  /** Makes a batch ahead of need; concurrent calls share one. */
-  fill(): Promise<void> {
-    this.#filling ??= this.#make().finally(() => {
-      this.#filling = undefined;
-    });
-    return this.#filling;
-  }
-
-  async #make(): Promise<void> {
-    const paths = Array.from({ length: BATCH }, () => join(this.#directory, `io-${this.#prefix}-${this.#made++}`));
-    try {
-      await run('mkfifo', ['-m', '600', '--', ...paths], { env: { ...process.env, LC_ALL: 'C' } });
-    } catch (cause) {
-      const isFull = /No space left|quota exceeded/.test((cause as Error).message);
-      throw new DriverError(
-        isFull ? 'resource-exhausted' : 'unavailable',
-        `cannot make FIFOs in ${this.#directory}${isFull ? ': it is full' : ''}`,
-        { operation: 'mkfifo', cause },
-      );
-    }
-    this.#free.push(...paths);
   }
 }
 

@@ -30,6 +30,26 @@ describe('Cleanup', () => {
     expect(log).toEqual(['pipe', 'task', 'record']);
   });
 
+  test('independent neighbours are undone at once; those that fail stay', async () => {
+    const log: string[] = [];
+    const undo = new Cleanup();
+    let isBroken = true;
+    const slow = (name: string) => async () => {
+      log.push(`${name} begins`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (isBroken && name === 'b') throw new Error('busy');
+      log.push(name);
+    };
+    undo.defer('below', slow('below'));
+    for (const name of ['a', 'b', 'c']) undo.defer(name, slow(name), { isIndependent: true });
+    undo.defer('above', slow('above'));
+    expect(await undo.run()).toMatchObject({ step: 'b', pending: ['b', 'below'] });
+    expect(log).toEqual(['above begins', 'above', 'c begins', 'b begins', 'a begins', 'c', 'a']);
+    isBroken = false;
+    expect(await undo.run()).toBeUndefined();
+    expect(log.slice(7)).toEqual(['b begins', 'b', 'below begins', 'below']);
+  });
+
   test('concurrent runs share one', async () => {
     let count = 0;
     const undo = new Cleanup();

@@ -1,19 +1,17 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { DriverError } from '../../src/core/error.js';
-import { describeOwner } from '../../src/core/owner.js';
 import { getImage } from '../../src/image/image.js';
 import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
 import type { Channel } from '../../src/rpc/channel.js';
 import { Channel as RealChannel } from '../../src/rpc/channel.js';
-import { Auditor } from '../../src/session/audit/auditor.js';
-import type { SessionContext } from '../../src/session/context.js';
 import { createSession } from '../../src/session/create.js';
 import { readHostFacts } from '../../src/session/host.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
+import { makeSessionContext } from '../support/session-context.js';
 
 await openProvider();
 const channel = new RealChannel(context);
@@ -45,20 +43,7 @@ function breakCall(real: Channel, counter: { calls: string[]; failAt: number; lo
 }
 
 function plan(broken: Channel) {
-  const session: SessionContext = {
-    channel: broken,
-    snapshotter: 'overlayfs',
-    directory,
-    volumes: join(context.root, 'volumes', 'of-test'),
-    allowHostPaths: [],
-    owner: describeOwner(),
-    audit: new Auditor(),
-    sessions: new Set(),
-    unfinished: new Map(),
-    plan: () => {
-      throw new Error('nothing is forked here');
-    },
-  };
+  const session = makeSessionContext(broken, directory, join(context.root, 'volumes', 'of-test'));
   return {
     session,
     request: planSession(parsePolicy({}), {}, image, {

@@ -1,4 +1,5 @@
 /** What others can do to a path between its check and its mount, and what an image can do to a target. */
+
 import { execFileSync } from 'node:child_process';
 import {
   existsSync,
@@ -13,7 +14,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { describeOwner } from '../../src/core/owner.js';
 import {
   ContainersService,
   type CreateContainerRequest,
@@ -24,8 +24,6 @@ import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
 import { packJson, unpackJson } from '../../src/rpc/any.js';
 import { Channel } from '../../src/rpc/channel.js';
-import { Auditor } from '../../src/session/audit/auditor.js';
-import type { SessionContext } from '../../src/session/context.js';
 import { createSession } from '../../src/session/create.js';
 import { readHostFacts } from '../../src/session/host.js';
 import type { OciMount, OciSpec } from '../../src/spec/types.js';
@@ -33,6 +31,7 @@ import { buildDockerArchive } from '../support/busybox.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
+import { makeSessionContext } from '../support/session-context.js';
 
 const provider = await openProvider();
 const channel = new Channel(context);
@@ -68,20 +67,7 @@ interface Disturbance {
 }
 
 function createOn(disturbed: Channel, mounts: object[]) {
-  const session: SessionContext = {
-    channel: disturbed,
-    snapshotter: 'overlayfs',
-    directory,
-    volumes: join(context.root, 'volumes', 'swap'),
-    allowHostPaths: [],
-    owner: describeOwner(),
-    audit: new Auditor(),
-    sessions: new Set(),
-    unfinished: new Map(),
-    plan: () => {
-      throw new Error('nothing is forked here');
-    },
-  };
+  const session = makeSessionContext(disturbed, directory, join(context.root, 'volumes', 'swap'));
   const plan = { context: session, uuid: 'test', host: readHostFacts(), hostEnv: {} };
   return createSession(session, planSession(parsePolicy({ mounts }), {}, image, plan));
 }

@@ -1,23 +1,43 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, constants, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { drain } from '../../src/stdio/drain.js';
 import { FifoPool, type FifoSet } from '../../src/stdio/fifo.js';
+import { FifoStore } from '../../src/stdio/fifo-store.js';
 import { FifoReader } from '../../src/stdio/reader.js';
 import { openWriter } from '../../src/stdio/writer.js';
 
 let directory: string;
+let store: FifoStore;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'fifo-'));
+  store = new FifoStore(mkdtempSync(join(tmpdir(), 'fifo-store-')));
 });
-afterEach(() => rmSync(directory, { recursive: true }));
+afterEach(async () => {
+  await store.close();
+  rmSync(directory, { recursive: true });
+});
+
+const makePool = () => new FifoPool(directory, store);
 
 async function take(): Promise<string> {
-  const { stdout } = await new FifoPool(directory).take('one', { stderr: false, stdin: false });
+  const { stdout } = await makePool().take('one', { stderr: false, stdin: false });
   return stdout;
 }
 
@@ -34,7 +54,7 @@ function countOpen(): number {
 
 describe('FifoPool', () => {
   test('hands out distinct FIFOs under the name of their exec, in batches, and takes them back', async () => {
-    const pool = new FifoPool(directory);
+    const pool = makePool();
     const all = { stderr: true, stdin: true };
     const sets = await Promise.all(['a', 'b', 'c'].map((execId) => pool.take(execId, all)));
     expect(sets[1]).toEqual(pool.name('b', all));
@@ -48,7 +68,7 @@ describe('FifoPool', () => {
   });
 
   test('does not hand out again what someone still reads', async () => {
-    const pool = new FifoPool(directory);
+    const pool = makePool();
     const set = await pool.take('a', { stderr: false, stdin: true });
     const late = openSync(set.stdin as string, constants.O_RDONLY | constants.O_NONBLOCK);
     const before = readdirSync(directory).length;
@@ -57,11 +77,32 @@ describe('FifoPool', () => {
     closeSync(late);
   });
 
+  test('those that were removed are made anew by the take after the next', async () => {
+    const pool = makePool();
+    await store.take(1);
+    rmSync(store.directory, { recursive: true });
+    const choice = { stderr: false, stdin: false };
+    await expect(pool.take('a', choice)).rejects.toMatchObject({ code: 'unavailable', operation: 'take FIFO' });
+    expect(existsSync((await pool.take('b', choice)).stdout)).toBe(true);
+  });
+});
+
+describe('FifoStore', () => {
+  test('gives each FIFO to one taker, and makes more before there are none', async () => {
+    const taken = (await Promise.all(Array.from({ length: 50 }, () => store.take(3)))).flat();
+    expect(new Set(taken).size).toBe(150);
+    expect(taken.every((path) => statSync(path).isFIFO())).toBe(true);
+    expect(statSync(store.directory).mode & 0o777).toBe(0o700);
+    await store.close();
+    expect(existsSync(store.directory)).toBe(false);
+  });
+
   test('says where it could not make them', async () => {
-    await expect(new FifoPool(join(directory, 'absent')).fill()).rejects.toMatchObject({
-      code: 'unavailable',
-      message: expect.stringContaining('absent'),
-    });
+    const file = join(directory, 'file');
+    writeFileSync(file, '');
+    const broken = new FifoStore(join(file, 'below'));
+    await expect(broken.prepare()).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(broken.take(1)).rejects.toMatchObject({ code: 'unavailable', message: expect.stringContaining(file) });
   });
 });
 

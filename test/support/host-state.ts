@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { type Dirent, existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, sep } from 'node:path';
+import { isOwnerAlive } from '../../src/core/owner.js';
 import type { Scope } from './leaks.js';
 
 export interface HostState {
@@ -19,7 +20,7 @@ export interface HostState {
   readonly runc: readonly string[];
   /** Sockets of the shims of `ids`. */
   readonly sockets: readonly string[];
-  /** Everything under `stateRoot` but its first level, which outlives sessions. */
+  /** Everything under `stateRoot` but what outlives sessions. */
   readonly files: readonly string[];
 }
 
@@ -38,8 +39,14 @@ export async function observeHost(scope: Scope): Promise<HostState> {
     workDirectories,
     runc: await list(join('/run/containerd/runc', namespace)),
     sockets: listSockets(scope),
-    files: stateRoot ? (await walk(stateRoot)).map(({ path }) => path).filter((path) => path.includes(sep)) : [],
+    files: stateRoot ? (await walk(stateRoot)).map(({ path }) => path).filter(isOfSession) : [],
   };
+}
+
+/** All but the first level, and the unused FIFOs of providers that are open, which go with them. */
+function isOfSession(path: string): boolean {
+  const owner = path.match(/(?:^|\/)fifos\.[0-9a-f]+\.([^/]+)/)?.[1];
+  return path.includes(sep) && (owner === undefined || !isOwnerAlive(owner));
 }
 
 /** Numbers of our own open descriptors, for a test that says that its process leaks none. */

@@ -60,6 +60,8 @@ test(`${CALLERS} callers of getOrCreate in three processes get one session`, asy
 });
 
 test('the name of a session whose process has ended is free at once, for whoever comes first', async () => {
+  // What the processes of the tests before have left.
+  await provider.reap();
   const before = await observe(scope);
   const dead = new Worker(options);
   const old = await dead.tell('create', { name: 'inherited' });
@@ -75,6 +77,8 @@ test('the name of a session whose process has ended is free at once, for whoever
     expect(await worker.tell('exec', old, 'ls /root')).toEqual({ stdout: '', exitCode: 0 });
   }
   await (await provider.connect('inherited')).destroy();
+  // The FIFOs that it had not used yet.
+  await provider.reap();
   expect(await settle({ ...scope, ids: [old] }, before)).toEqual(before);
 });
 

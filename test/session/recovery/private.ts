@@ -1,16 +1,16 @@
 /** A containerd of a file's own, for tests that kill it or count what is left on it. */
+
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll } from 'vitest';
-import { describeOwner } from '../../../src/core/owner.js';
 import { ContainerdProvider } from '../../../src/index.js';
 import { Channel } from '../../../src/rpc/channel.js';
-import { Auditor } from '../../../src/session/audit/auditor.js';
-import { nameStateDirectory, type SessionContext } from '../../../src/session/context.js';
+import { nameStateDirectory } from '../../../src/session/context.js';
 import { type ReapReport, reapLeftovers } from '../../../src/session/reap.js';
 import { context } from '../../support/context.js';
 import { type Daemon, type DaemonOptions, nameNamespace, startDaemon } from '../../support/daemon.js';
 import type { Scope } from '../../support/leaks.js';
+import { makeSessionContext } from '../../support/session-context.js';
 
 /** The long variants, which `npm run soak` runs. */
 export const isSoak = process.env.CADRE_SOAK !== undefined;
@@ -43,20 +43,11 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
   await provider.importImage(images.dockerArchive);
   const channel = new Channel(scope);
   afterAll(() => channel.close());
-  const session: SessionContext = {
+  const session = makeSessionContext(
     channel,
-    snapshotter: 'overlayfs',
-    directory: nameStateDirectory(scope.stateRoot, channel),
-    volumes: nameStateDirectory(volumeRoot, channel),
-    allowHostPaths: [],
-    owner: describeOwner(),
-    audit: new Auditor(),
-    sessions: new Set(),
-    unfinished: new Map(),
-    plan: () => {
-      throw new Error('nothing is forked here');
-    },
-  };
+    nameStateDirectory(scope.stateRoot, channel),
+    nameStateDirectory(volumeRoot, channel),
+  );
   const reap = () => reapLeftovers(session, { minAgeMs: 0 });
   const reapAll = async () => {
     for (let round = 0, quiet = 0; quiet < 3; round++) {

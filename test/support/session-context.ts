@@ -1,0 +1,27 @@
+import { describeOwner } from '../../src/core/owner.js';
+import type { Channel } from '../../src/rpc/channel.js';
+import { Auditor } from '../../src/session/audit/auditor.js';
+import { nameFifoStore, type SessionContext } from '../../src/session/context.js';
+import { UserFilesCache } from '../../src/session/user-files.js';
+import { FifoStore } from '../../src/stdio/fifo-store.js';
+
+/** What a provider would give its sessions, for a test that calls below the provider. It has nothing to fork with. */
+export function makeSessionContext(channel: Channel, directory: string, volumes: string): SessionContext {
+  const owner = describeOwner();
+  return {
+    channel,
+    snapshotter: 'overlayfs',
+    directory,
+    volumes,
+    allowHostPaths: [],
+    owner,
+    audit: new Auditor(),
+    fifos: new FifoStore(nameFifoStore(directory, owner)),
+    userFiles: new UserFilesCache(),
+    sessions: new Set(),
+    unfinished: new Map(),
+    plan: () => {
+      throw new Error('this context plans nothing');
+    },
+  };
+}
