@@ -3,6 +3,8 @@ import type { TypedBlob } from './document.js';
 import type { PullOptions } from './pull-options.js';
 
 const MAX_BYTES = 20 * 1024 ** 3;
+/** What comes in between is not told. */
+const STEP_BYTES = 1024 ** 2;
 
 /** Adds up how far the blobs of one image have come. */
 export class PullCounter {
@@ -20,8 +22,10 @@ export class PullCounter {
     }
   }
 
-  note({ digest }: TypedBlob, bytes: number): void {
-    if (this.#bytes.get(digest) === bytes) return;
+  note({ digest, size }: TypedBlob, bytes: number): void {
+    const before = this.#bytes.get(digest);
+    const isWhole = bytes === size || before === undefined;
+    if (before === bytes || (!isWhole && Math.abs(bytes - before) < STEP_BYTES)) return;
     this.#bytes.set(digest, bytes);
     const completed = [...this.#bytes.values()].reduce((sum, each) => sum + each, 0);
     this.#onProgress?.({ stage: 'download', completed, total: this.#total, digest });

@@ -88,6 +88,9 @@ test('what a killed process had downloaded is not downloaded again', async () =>
   expect(proxy.blobBytes - served).toBeLessThan(total - 8 * MIB);
   expect(proxy.seen.filter(({ range }) => range !== undefined).length).toBeGreaterThan(0);
   await provider.images.remove(reference, { sync: true });
+  // The dead one's lease holds what it had brought.
+  await reapAll();
+  await collectGarbage(scope);
 });
 
 test('two processes share a pull', async () => {
