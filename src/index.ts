@@ -10,6 +10,7 @@ export {
   type Fault,
 } from './core/error.js';
 export type { ArchiveSource } from './image/archive.js';
+export type { BuildEngine, BuildOptions } from './image/build.js';
 export type { FileChange } from './image/changes.js';
 export type { DiffOptions } from './image/diff.js';
 export type { HistoryEntry, ImageConfig, Platform, TypedBlob } from './image/document.js';

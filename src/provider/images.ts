@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { hasCode } from '../core/error.js';
 import type { ArchiveSource } from '../image/archive.js';
+import { type BuildOptions, buildImage } from '../image/build.js';
 import { type ExportOptions, exportImages } from '../image/export.js';
 import { findImage, type Image, listImages, recordImage, type StoredImage } from '../image/image.js';
 import { type ImportOptions, importArchive } from '../image/import.js';
@@ -102,5 +103,14 @@ export class Images {
       })(),
       { objectMode: false },
     );
+  }
+
+  /**
+   * Builds an image from a Dockerfile by an engine of this host, BuildKit or buildah, and imports it. Throws
+   * `failed-precondition` where there is none, and `unknown` with the engine's last lines when the build fails.
+   */
+  async build(options: BuildOptions): Promise<Image> {
+    const { channel, snapshotter } = await this.#open();
+    return buildImage(channel, options, { snapshotter });
   }
 }

@@ -1,6 +1,7 @@
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
+import { findProgram } from '../core/program.js';
 import type { HostFacts } from '../spec/host.js';
 import { hasSeccomp } from '../spec/seccomp.js';
 
@@ -52,15 +53,5 @@ function hasSwapAccounting(cgroup: HostFacts['cgroup']): boolean {
 
 /** catatonit: static, so that it runs in any root file system, and able to wait with no command at all. */
 function findInit(): string | undefined {
-  const places = [...(process.env.PATH ?? '').split(':').filter((place) => place.startsWith('/')), ...initPlaces];
-  return places.map((place) => join(place, 'catatonit')).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+  return findProgram('catatonit', initPlaces);
 }
