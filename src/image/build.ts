@@ -51,7 +51,11 @@ const rules: Record<keyof BuildOptions, Rule> = {
   context: aText,
   dockerfile: aText,
   tags: accept((value) => Array.isArray(value) && value.length > 0, 'at least one name'),
-  buildArgs: dictionary(/^[A-Za-z_][A-Za-z0-9_]*$/, 'a name of letters, digits and _', accept((value) => typeof value === 'string' && !value.includes('\0'), 'a text without NUL')),
+  buildArgs: dictionary(
+    /^[A-Za-z_][A-Za-z0-9_]*$/,
+    'a name of letters, digits and _',
+    accept((value) => typeof value === 'string' && !value.includes('\0'), 'a text without NUL'),
+  ),
   target: aText,
   engine: accept((value) => value === 'buildkit' || value === 'buildah', 'buildkit or buildah'),
   onProgress: aFunction,

@@ -1,6 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { context } from '../support/context.js';
@@ -16,10 +24,7 @@ const before = await observe(context);
 beforeAll(() => {
   mkdirSync(join(directory, 'tmp'));
   const storage = join(directory, 'storage.conf');
-  writeFileSync(
-    storage,
-    `[storage]\ndriver = "vfs"\ngraphroot = "${directory}/store"\nrunroot = "${directory}/run"\n`,
-  );
+  writeFileSync(storage, `[storage]\ndriver = "vfs"\ngraphroot = "${directory}/store"\nrunroot = "${directory}/run"\n`);
   vi.stubEnv('CONTAINERS_STORAGE_CONF', storage);
   vi.stubEnv('BUILDAH_ISOLATION', 'chroot');
   vi.stubEnv('TMPDIR', join(directory, 'tmp'));
@@ -30,7 +35,7 @@ afterEach(async () => {
   for await (const { name } of images.list()) if (name !== context.images.reference) await images.remove(name);
   await collectGarbage(context);
   expect(await settle(context, before)).toEqual(before);
-  expect(execFileSync('ls', [tmpdir()], { encoding: 'utf8' })).not.toContain('cadre-build-');
+  expect(readdirSync(join(directory, 'tmp')).filter((name) => name.startsWith('cadre-build-'))).toEqual([]);
 });
 
 function makeContext(dockerfile: string): string {
@@ -76,16 +81,24 @@ describe('buildah', () => {
   test('builds one stage, from another file', async () => {
     const path = makeContext('FROM nowhere.invalid/nothing');
     writeFileSync(join(path, 'Other'), STAGES);
-    const image = await images.build({ context: path, dockerfile: 'Other', tags: ['built:1'], target: 'other', engine: 'buildah' });
+    const image = await images.build({
+      context: path,
+      dockerfile: 'Other',
+      tags: ['built:1'],
+      target: 'other',
+      engine: 'buildah',
+    });
     expect(image.config).toMatchObject({ Cmd: ['/bin/busybox', 'true'] });
     expect(image.config.User).toBeUndefined();
   });
 
   test('a step that fails is told in its own words', async () => {
-    const path = makeContext('FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "sh", "-c", "echo said; exit 9"]\n');
+    const path = makeContext(
+      'FROM scratch\nCOPY busybox /bin/busybox\nRUN ["/bin/busybox", "sh", "-c", "echo said; exit 9"]\n',
+    );
     await expect(images.build({ context: path, tags: ['built:1'] })).rejects.toMatchObject({
       code: 'unknown',
-      message: expect.stringMatching(/^buildah build ended with 9: [^]*said[^]*exit status 9/),
+      message: expect.stringMatching(/^buildah build ended with 9: .*said.*exit status 9/s),
     });
     expect(await images.exists('built:1')).toBe(false);
   });
@@ -103,11 +116,14 @@ describe('buildah', () => {
 test('BuildKit is asked in its own words, where its daemon is named', async () => {
   const bin = mkdtempSync(join(directory, 'bin-'));
   const double = join(bin, 'buildctl');
-  writeFileSync(double, `#!/bin/sh
+  writeFileSync(
+    double,
+    `#!/bin/sh
 printf '%s\\n' "$@" >${bin}/args
 for last; do :; done
 cp ${context.images.ociLayout} "\${last#type=oci,dest=}"
-`);
+`,
+  );
   chmodSync(double, 0o755);
   vi.stubEnv('PATH', `${bin}:${process.env.PATH}`);
   vi.stubEnv('BUILDKIT_HOST', 'unix:///nowhere.sock');
@@ -116,22 +132,39 @@ cp ${context.images.ociLayout} "\${last#type=oci,dest=}"
   expect(image.name).toBe('docker.io/library/built:1');
   const args = readFileSync(join(bin, 'args'), 'utf8').trimEnd().split('\n');
   expect(args.slice(0, -1)).toEqual([
-    '--addr', 'unix:///nowhere.sock', 'build', '--frontend', 'dockerfile.v0', '--progress', 'plain',
-    '--local', `context=${path}`, '--local', `dockerfile=${path}`, '--opt', 'filename=Dockerfile',
-    '--opt', 'build-arg:A=b c', '--opt', 'target=x', '--output',
+    '--addr',
+    'unix:///nowhere.sock',
+    'build',
+    '--frontend',
+    'dockerfile.v0',
+    '--progress',
+    'plain',
+    '--local',
+    `context=${path}`,
+    '--local',
+    `dockerfile=${path}`,
+    '--opt',
+    'filename=Dockerfile',
+    '--opt',
+    'build-arg:A=b c',
+    '--opt',
+    'target=x',
+    '--output',
   ]);
   vi.stubEnv('BUILDKIT_HOST', undefined);
   vi.stubEnv('PATH', '/nowhere');
   await expect(images.build({ context: path, tags: ['built:1'] })).rejects.toMatchObject({
     code: 'failed-precondition',
-    message: expect.stringMatching(/^no engine to build images with on this host: install buildah, or install buildctl/),
+    message: expect.stringMatching(
+      /^no engine to build images with on this host: install buildah, or install buildctl/,
+    ),
   });
 });
 
 test('bad input is refused before anything runs, with every fault', async () => {
   await expect(images.build({ tag: 'x', buildArgs: { 'a-b': '1' } } as never)).rejects.toMatchObject({
     code: 'invalid-argument',
-    faults: [{ path: 'tag', suggestion: 'tags' }, { path: 'buildArgs["a-b"]' }, { path: 'context' }, { path: 'tags' }],
+    faults: [{ path: 'tag', suggestion: 'tags' }, { path: 'buildArgs.a-b' }, { path: 'context' }, { path: 'tags' }],
   });
   const missing = images.build({ context: directory, tags: ['built:1'] });
   await expect(missing).rejects.toMatchObject({ code: 'invalid-argument', faults: [{ path: 'dockerfile' }] });
