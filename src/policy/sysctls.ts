@@ -12,7 +12,7 @@ const names = `
   net.ipv4.tcp_max_syn_backlog net.ipv4.tcp_rmem net.ipv4.tcp_syn_retries net.ipv4.tcp_syncookies net.ipv4.tcp_tw_reuse
   net.ipv4.tcp_wmem net.ipv6.conf.all.disable_ipv6 net.ipv6.conf.default.disable_ipv6 net.unix.max_dgram_qlen`;
 
-export const sysctlNames: readonly string[] = names.trim().split(/\s+/);
+const sysctlNames: readonly string[] = names.trim().split(/\s+/);
 
 const numbers = pattern('^\\d{1,20}(?: \\d{1,20}){0,3}$', 'a number, or up to four with a blank between');
 
