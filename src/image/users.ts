@@ -12,7 +12,7 @@ export interface RemoveUsedImageOptions extends RemoveImageOptions {
 }
 
 /** Ids of the containers that were made of each image, by its name; those of other clients too. */
-async function listUsers(channel: Channel): Promise<Map<string, string[]>> {
+export async function listUsers(channel: Channel): Promise<Map<string, string[]>> {
   const { containers } = await channel.unary(ContainersService.list, { filters: [] });
   const users = new Map<string, string[]>();
   for (const { id, image } of containers) users.set(image, [...(users.get(image) ?? []), id]);

@@ -6,11 +6,13 @@ import { type ExportOptions, exportImages } from '../image/export.js';
 import { findImage, type Image, listImages, recordImage, type StoredImage } from '../image/image.js';
 import { type ImportOptions, importArchive } from '../image/import.js';
 import { type ImageDetails, inspectImage } from '../image/inspect.js';
+import { type PruneOptions, type PruneReport, pruneImages } from '../image/prune.js';
 import { pullImage } from '../image/pull.js';
 import type { PullOptions } from '../image/pull-options.js';
 import { type PushedImage, type PushOptions, pushImage } from '../image/push.js';
 import { normalizeReference } from '../image/reference.js';
 import type { RegistryOptions } from '../image/registry/options.js';
+import { type ImageUsage, summarizeUsage, takeInventory } from '../image/usage.js';
 import { type RemoveUsedImageOptions, removeUnusedImage } from '../image/users.js';
 import type { Channel } from '../rpc/channel.js';
 
@@ -112,5 +114,17 @@ export class Images {
   async build(options: BuildOptions): Promise<Image> {
     const { channel, snapshotter } = await this.#open();
     return buildImage(channel, options, { snapshotter });
+  }
+
+  /** Bytes of the namespace's images, content and snapshots. Walks the files of every session. */
+  async usage(): Promise<ImageUsage> {
+    const { channel, snapshotter } = await this.#open();
+    return summarizeUsage(await takeInventory(channel, snapshotter));
+  }
+
+  /** Removes images that no session and no other client's container was made of, and collects what only they held. */
+  async prune(options: PruneOptions = {}): Promise<PruneReport> {
+    const { channel, snapshotter } = await this.#open();
+    return pruneImages(channel, snapshotter, options);
   }
 }
