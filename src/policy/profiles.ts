@@ -20,7 +20,8 @@ export const builtInProfiles: Readonly<Record<'default' | 'strict' | 'permissive
   permissive: {
     noNewPrivileges: false,
     capabilities: { add: ['AUDIT_WRITE', 'MKNOD', 'NET_RAW', 'SETFCAP', 'SYS_CHROOT', 'SYS_PTRACE'] },
-    resources: { pidsLimit: 4096, ulimits: [{ type: 'nofile', soft: 65_536, hard: 65_536 }] },
+    // More open files than a session has by default are not for every daemon to give.
+    resources: { pidsLimit: 4096 },
   },
 };
 

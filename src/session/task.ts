@@ -38,7 +38,24 @@ export interface TaskInfo {
 export async function createTask(channel: Channel, id: string, rootfs: Mount[], io: TaskIo): Promise<number> {
   // No deadline and no signal: a creation that is given up may still come true behind our back.
   const request = CreateTaskRequest.fromPartial({ containerId: id, rootfs, ...io });
-  return (await channel.unary(TasksService.create, request, { deadlineMs: null })).pid;
+  try {
+    return (await channel.unary(TasksService.create, request, { deadlineMs: null })).pid;
+  } catch (error) {
+    throw describeCreateFailure(error);
+  }
+}
+
+// include/uapi/asm-generic/resource.h, by number
+const rlimits =
+  'cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice rtprio rttime'.split(' ');
+
+/** runc tells of a limit by its number; it is the user's to mend. */
+function describeCreateFailure(error: unknown): unknown {
+  const type = error instanceof Error ? error.message.match(/error setting rlimit type (\d+)/)?.[1] : undefined;
+  if (type === undefined) return error;
+  const name = rlimits[Number(type)] ?? type;
+  const message = `the hard limit of ${name} in resources.ulimits is above what containerd itself has on this host`;
+  return new DriverError('failed-precondition', message, { operation: 'Tasks.Create', cause: error });
 }
 
 export async function startTask(channel: Channel, id: string): Promise<void> {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import type { Session } from '../../src/session/session.js';
 import { context } from '../support/context.js';
-import { observe } from '../support/leaks.js';
+import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
 
 const provider = await openProvider();
@@ -124,4 +124,14 @@ describe('a provider refuses', () => {
       message: expect.stringContaining('/nowhere/c.sock'),
     });
   });
+});
+
+test('a limit that only the kernel can refuse is named, and nothing is left', async () => {
+  // Above fs.nr_open, which bounds even root (proc(5)).
+  const ulimits = [{ type: 'nofile', soft: 1024, hard: 2 ** 40 }];
+  await expect(provider.createSession({ resources: { ulimits } })).rejects.toMatchObject({
+    code: 'failed-precondition',
+    message: expect.stringContaining('the hard limit of nofile in resources.ulimits'),
+  });
+  expect(await settle(context, before)).toEqual(before);
 });
