@@ -23,13 +23,16 @@ export function isForkPoint(name: string): boolean {
   return name.startsWith(PREFIX);
 }
 
+export function nameForkPoint(source: string): string {
+  return `${PREFIX}${source}/${randomBytes(6).toString('hex')}`;
+}
+
 /** Turns a snapshot that no one writes to into a fork point, which is kept until `releaseForkPoint`. */
 export async function commitForkPoint(
   channel: Channel,
   snapshotter: string,
-  { key, source }: { key: string; source: string },
-): Promise<string> {
-  const name = `${PREFIX}${source}/${randomBytes(6).toString('hex')}`;
+  { key, source, name }: { key: string; source: string; name: string },
+): Promise<void> {
   const labels = {
     [ROOT_LABEL]: new Date().toISOString(),
     [OWNER_LABEL]: describeOwner(),
@@ -37,7 +40,6 @@ export async function commitForkPoint(
   };
   const request = { snapshotter, name, key, labels, parent: '' };
   await channel.unary(SnapshotsService.commit, request, { deadlineMs: SLOW_MS });
-  return name;
 }
 
 /** From now on it is kept by what is on top of it alone. */

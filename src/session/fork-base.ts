@@ -4,34 +4,48 @@ import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed } from '../core/error.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { withView, writeDiff } from '../image/diff.js';
-import { commitForkPoint, isForkPoint } from '../image/fork-point.js';
+import { commitForkPoint, isForkPoint, nameForkPoint } from '../image/fork-point.js';
 import { withOwnLease } from '../image/lease.js';
 import { copyRootMode, findUpper, makeReadOnly } from '../image/mounts.js';
 import { findSnapshot } from '../image/snapshot.js';
 import { applyLayer, removeSnapshot } from '../image/unpack.js';
+import type { Channel } from '../rpc/channel.js';
 import type { SessionContext } from './context.js';
 import type { SessionRecord } from './record.js';
-import { goOnFrom, whileStill } from './rootfs-state.js';
+import { finishFork, goOnFrom, whileStill } from './rootfs-state.js';
 import { readMounts } from './task.js';
 
-/** The fork point that the forks go on from; to be released. */
+/** The fork point that the forks go on from, until `undo` is run. */
 export function makeBase(
   context: SessionContext,
   parent: SessionRecord,
-  signal: AbortSignal | undefined,
+  { undo, signal }: { undo: Cleanup; signal: AbortSignal | undefined },
 ): Promise<string> {
   const { channel } = context;
-  return whileStill(channel, parent.id, (state) =>
-    state === 'stopped' ? takeRootfs(context, parent) : copyRootfs(context, parent, signal),
+  const { id, snapshotter } = parent;
+  const commit = async (leased: Channel, key: string) => {
+    const name = nameForkPoint(id);
+    await undo.acquire(
+      'fork point',
+      () => commitForkPoint(leased, snapshotter, { key, source: id, name }),
+      () => finishFork(context, parent, name),
+    );
+    return name;
+  };
+  return whileStill(channel, id, (state) =>
+    state === 'stopped' ? takeRootfs(channel, parent, commit) : copyRootfs(channel, parent, { commit, signal }),
   );
 }
 
+/** Makes a fork point of a snapshot, in the hands of the fork's undo. */
+type Commit = (channel: Channel, key: string) => Promise<string>;
+
 /** Nothing writes to it: it becomes the fork point itself, and the parent goes on from there as its forks do. */
-async function takeRootfs({ channel }: SessionContext, { id, snapshotter }: SessionRecord): Promise<string> {
+async function takeRootfs(channel: Channel, { id, snapshotter }: SessionRecord, commit: Commit): Promise<string> {
   const below = (await findSnapshot(channel, snapshotter, id))?.parent ?? '';
   if (isForkPoint(below) && (await isUntouched(await readMounts(channel, snapshotter, id)))) return below;
-  const name = await commitForkPoint(channel, snapshotter, { key: id, source: id });
-  // Until this has come true, `withRootfs` and the reaper do it.
+  const name = await commit(channel, id);
+  // Until this has come true, the undo, `withRootfs` and the reaper do it.
   await goOnFrom(channel, { snapshotter, key: id, parent: name });
   return name;
 }
@@ -43,9 +57,9 @@ async function isUntouched(mounts: Awaited<ReturnType<typeof readMounts>>): Prom
 }
 
 async function copyRootfs(
-  { channel }: SessionContext,
+  channel: Channel,
   { id, snapshotter }: SessionRecord,
-  signal: AbortSignal | undefined,
+  { commit, signal }: { commit: Commit; signal: AbortSignal | undefined },
 ): Promise<string> {
   const below = (await findSnapshot(channel, snapshotter, id))?.parent ?? '';
   return withOwnLease(
@@ -65,7 +79,7 @@ async function copyRootfs(
         );
         await applyLayer(channel, `the copy of ${id}`, blob, mounts, signal);
         await copyRootMode(mounts, findUpper(current));
-        return await commitForkPoint(leased.channel, snapshotter, { key, source: id });
+        return await commit(leased.channel, key);
       } catch (error) {
         const failure = await undo.run();
         throw addSuppressed(error, failure === undefined ? [] : [failure.error]);

@@ -2,7 +2,6 @@ import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, createInputError } from '../core/error.js';
 import { Gate } from '../core/gate.js';
 import { readImage } from '../image/commit.js';
-import { releaseForkPoint } from '../image/fork-point.js';
 import { abortSignal, accept, checkOptions, isRecord, type Rule } from '../policy/rule.js';
 import { whole } from '../policy/schema.js';
 import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
@@ -73,24 +72,32 @@ export async function forkSession(
     return { ...plan, buildSpec };
   });
 
-  const base = await withRootfs(context, parent, () => makeBase(context, parent, signal));
   const undo = new Cleanup();
-  undo.defer('fork point', () => releaseForkPoint(channel, parent.snapshotter, base));
-  const gate = new Gate(AT_ONCE);
-  const lineage = { parent: { session: parent.id, snapshot: base } };
-  const results = await Promise.allSettled(
-    plans.map((plan) =>
-      gate.run(() => createSession(context, { ...plan, base, record: { ...plan.record, ...lineage } })),
-    ),
-  );
-  const sessions = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  const failures: unknown[] = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
-  const removals = failures.length === 0 ? [] : sessions.map((session) => session.destroy());
-  for (const removal of await Promise.allSettled(removals)) {
-    if (removal.status === 'rejected') failures.push(removal.reason);
+  const sessions: Session[] = [];
+  const failures: unknown[] = [];
+  try {
+    const base = await withRootfs(context, parent, () => makeBase(context, parent, { undo, signal }));
+    const lineage = { parent: { session: parent.id, snapshot: base } };
+    const gate = new Gate(AT_ONCE);
+    const creations = plans.map((plan) => {
+      const create = () => createSession(context, { ...plan, base, record: { ...plan.record, ...lineage } });
+      return gate.run(create);
+    });
+    for (const result of await Promise.allSettled(creations)) {
+      if (result.status === 'fulfilled') sessions.push(result.value);
+      else failures.push(result.reason);
+    }
+  } catch (error) {
+    failures.push(error);
   }
   const failure = await undo.run();
-  if (failure !== undefined) failures.push(failure.error);
-  if (failures.length > 0) throw addSuppressed(failures[0], failures.slice(1));
-  return sessions;
+  if (failure !== undefined) {
+    context.unfinished.set(`fork of ${parent.id}`, undo);
+    failures.push(failure.error);
+  }
+  if (failures.length === 0) return sessions;
+  for (const removal of await Promise.allSettled(sessions.map((session) => session.destroy()))) {
+    if (removal.status === 'rejected') failures.push(removal.reason);
+  }
+  throw addSuppressed(failures[0], failures.slice(1));
 }

@@ -1,3 +1,4 @@
+import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, hasCode } from '../core/error.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { listUnfinishedForks, releaseForkPoint } from '../image/fork-point.js';
@@ -5,6 +6,7 @@ import { copyRootMode } from '../image/mounts.js';
 import { findSnapshot } from '../image/snapshot.js';
 import type { Channel } from '../rpc/channel.js';
 import type { SessionContext } from './context.js';
+import { findById } from './find.js';
 import { withLock } from './lock.js';
 import type { SessionRecord } from './record.js';
 import { pauseTask, readMounts, readTask, resumeTask, type TaskState } from './task.js';
@@ -45,14 +47,15 @@ export async function goOnFrom(
   await copyRootMode(await readMounts(channel, snapshot.snapshotter, snapshot.key));
 }
 
-/** Puts right what a process left that ended in the middle of a fork. Of a session that is gone the files go too. */
+/** Ends a fork, wherever it broke off: the session gets its root file system back, and the fork point is let go. */
 export async function finishFork(
   context: SessionContext,
   record: SessionRecord | undefined,
   name: string,
 ): Promise<void> {
   const { channel, snapshotter } = context;
-  if (record !== undefined) await withRootfs(context, record, async () => undefined);
+  const isThere = record !== undefined && (await findById(channel, record.id)) !== undefined;
+  if (isThere) await withRootfs(context, record, async () => undefined);
   await releaseForkPoint(channel, snapshotter, name);
 }
 
@@ -60,26 +63,28 @@ export async function finishFork(
 export async function whileStill<T>(channel: Channel, id: string, work: (state: TaskState) => Promise<T>): Promise<T> {
   const { state } = await readTask(channel, id);
   if (state !== 'running') return work(state);
-  await pauseTask(channel, id);
+  const undo = new Cleanup();
   try {
+    await undo.acquire(
+      'pause',
+      () => pauseTask(channel, id),
+      () => resume(channel, id),
+    );
     const result = await work('paused');
-    await resume(channel, id);
+    const failure = await undo.run();
+    if (failure !== undefined) throw failure.error;
     return result;
   } catch (error) {
-    try {
-      await resume(channel, id);
-    } catch (failure) {
-      throw addSuppressed(error, [failure]);
-    }
-    throw error;
+    const failure = await undo.run();
+    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
   }
 }
 
-/** One that was killed or resumed meanwhile has nothing to be resumed. */
+/** One that was killed or resumed meanwhile has nothing to be resumed. Any other is not left paused by one lost call. */
 async function resume(channel: Channel, id: string): Promise<void> {
   try {
     await resumeTask(channel, id);
-  } catch (error) {
-    if ((await readTask(channel, id)).state === 'paused') throw error;
+  } catch {
+    if ((await readTask(channel, id)).state === 'paused') await resumeTask(channel, id);
   }
 }

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { DriverError } from '../../src/core/error.js';
 import { getImage } from '../../src/image/image.js';
 import { parsePolicy } from '../../src/policy/parse.js';
 import { planSession } from '../../src/provider/plan.js';
@@ -8,6 +7,7 @@ import type { Channel } from '../../src/rpc/channel.js';
 import { Channel as RealChannel } from '../../src/rpc/channel.js';
 import { createSession } from '../../src/session/create.js';
 import { readHostFacts } from '../../src/session/host.js';
+import { breakCall } from '../support/broken-channel.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
@@ -19,28 +19,6 @@ afterAll(() => channel.close());
 
 const image = await getImage(channel, context.images.reference);
 const directory = join(context.stateRoot, 'stages');
-
-/** A channel whose nth call fails: before it was sent, or after it was carried out with its answer lost. */
-function breakCall(real: Channel, counter: { calls: string[]; failAt: number; lose: boolean }): Channel {
-  return new Proxy(real, {
-    get(target, key) {
-      if (key === 'withLease') return (lease: string) => breakCall(target.withLease(lease), counter);
-      if (key !== 'unary') {
-        const value = Reflect.get(target, key);
-        return typeof value === 'function' ? value.bind(target) : value;
-      }
-      return async (...args: Parameters<Channel['unary']>) => {
-        const operation = args[0].path.split('.').at(-1) as string;
-        counter.calls.push(operation);
-        const isChosen = counter.calls.length === counter.failAt;
-        if (isChosen && !counter.lose) throw new DriverError('unavailable', `injected at ${operation}`);
-        const answer = await target.unary(...args);
-        if (isChosen) throw new DriverError('unavailable', `injected after ${operation}`);
-        return answer;
-      };
-    },
-  });
-}
 
 function plan(broken: Channel) {
   const session = makeSessionContext(broken, directory, join(context.root, 'volumes', 'of-test'));

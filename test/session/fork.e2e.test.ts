@@ -1,5 +1,5 @@
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { commitForkPoint } from '../../src/image/fork-point.js';
+import { commitForkPoint, nameForkPoint } from '../../src/image/fork-point.js';
 import type { CreateOptions, Session } from '../../src/index.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { context } from '../support/context.js';
@@ -26,6 +26,11 @@ async function prepare(options: CreateOptions = {}): Promise<Session> {
     'rm -r /home; mkdir -m 750 /home; echo parent >/home/f; echo x >>/etc/group; chmod 711 /',
   ]);
   return session;
+}
+
+/** As a process leaves it that ends in the middle. */
+function brokenOff({ sessionId }: Session) {
+  return { key: sessionId, source: sessionId, name: nameForkPoint(sessionId) };
 }
 
 async function run(session: Session, script: string): Promise<string> {
@@ -144,7 +149,7 @@ describe('a fork that broke off when the parent had lost its snapshot', () => {
   test('is put right by the next start', async () => {
     const parent = await prepare();
     await parent.stop();
-    await commitForkPoint(channel, snapshotter, { key: parent.sessionId, source: parent.sessionId });
+    await commitForkPoint(channel, snapshotter, brokenOff(parent));
     await collectGarbage(context);
     await parent.start();
     expect(await run(parent, 'cat /home/f; stat -c %a /')).toBe('parent\n711\n');
@@ -153,7 +158,7 @@ describe('a fork that broke off when the parent had lost its snapshot', () => {
   test('is put right by the next fork', async () => {
     const parent = await prepare();
     await parent.stop();
-    await commitForkPoint(channel, snapshotter, { key: parent.sessionId, source: parent.sessionId });
+    await commitForkPoint(channel, snapshotter, brokenOff(parent));
     const [fork] = await parent.fork();
     expect(await run(fork as Session, 'cat /home/f')).toBe('parent\n');
   });
