@@ -5,15 +5,12 @@ import type { ContainerConfig, IsolationConfig } from './types.js';
 
 export const PROVIDERS = ['containerd', 'container', 'docker', 'kata'] as const;
 
-const { image, runtime, address, namespace, snapshotter, stateRoot } = providerFields;
+// Those of a provider that a file can carry.
+const { audit: _audit, hostEnv: _hostEnv, ...carried } = providerFields;
+const { image } = carried;
 
 const container: Record<keyof ContainerConfig, Field> = {
-  image,
-  runtime,
-  address,
-  namespace,
-  snapshotter,
-  stateRoot,
+  ...carried,
   cli: oneOf('docker', 'nerdctl'),
 };
 

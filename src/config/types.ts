@@ -1,4 +1,5 @@
 import type { FlatPolicy, Layer } from '../policy/types.js';
+import type { ProviderOptions } from '../provider/options.js';
 
 /** The framework's `isolation` block, with all the names that it ever had. */
 export interface IsolationConfig {
@@ -23,15 +24,12 @@ export interface IsolationConfig {
   allowFallbackToHost?: boolean;
 }
 
-export interface ContainerConfig {
+type Carried = Omit<ProviderOptions, 'image' | 'audit' | 'hostEnv' | 'registry' | 'profile' | 'profiles' | 'policy'>;
+
+/** The options of a provider that a file can carry; `address` may be `auto`, for the socket that is found on this host. */
+export interface ContainerConfig extends Carried {
   /** Required, here or under an old name. */
   image?: string;
-  runtime?: string;
-  /** Socket of containerd, or `auto` for the one that is found on this host. */
-  address?: string;
-  namespace?: string;
-  snapshotter?: string;
-  stateRoot?: string;
   /** Old, and ignored: no command line tool is called. */
   cli?: 'docker' | 'nerdctl';
 }

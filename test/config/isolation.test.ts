@@ -24,6 +24,20 @@ describe('the block in its own names', () => {
     }
   });
 
+  test('every option of a provider that a file can carry', () => {
+    const containerOptions = {
+      image: 'a:1',
+      worktreePath: '/srv/work',
+      volumeRoot: '/srv/volumes',
+      allowHostPaths: ['/srv/shared'],
+      pull: 'never',
+      actor: 'ci',
+      auditFailure: 'warn',
+    };
+    expect(resolve({ containerOptions }).resolved).toEqual(containerOptions);
+    expect(() => resolve({ containerOptions: { ...containerOptions, hostEnv: {} } })).toThrow(/hostEnv/);
+  });
+
   test('profiles and the policy below each session', () => {
     const given = {
       profile: 'ci',
