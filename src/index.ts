@@ -71,5 +71,6 @@ export type { SessionStats, WatchStatsOptions } from './session/stats.js';
 export type { StopOptions, TaskState } from './session/task.js';
 export type { Attestation, Check } from './session/verify/check.js';
 export type { Volume, VolumeDetails, VolumeOwner, VolumePruneOptions, VolumePruneReport } from './session/volumes.js';
+export type { HostCheck } from './spec/prerequisites.js';
 export type { Finding } from './spec/score.js';
 export type { OutputChunk } from './stdio/merge.js';

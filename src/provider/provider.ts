@@ -61,7 +61,7 @@ export class ContainerdProvider implements AsyncDisposable {
 
   /** Asks whether sessions can run here and now. Never rejects: what is wrong is in `message`. */
   healthCheck(): Promise<HealthResult> {
-    return checkHealth(this.#connection.channel);
+    return checkHealth(this.#connection.channel, this.#options);
   }
 
   /**
