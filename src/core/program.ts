@@ -15,7 +15,8 @@ export function findProgram(name: string, places: readonly string[] = []): strin
   return [...path, ...places].map((place) => join(place, name)).find(isExecutable);
 }
 
-function isExecutable(path: string): boolean {
+/** That this process may run the file. */
+export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
     return true;

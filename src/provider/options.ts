@@ -15,6 +15,8 @@ export interface ProviderOptions extends PolicyDefaults {
   namespace?: string;
   /** Defaults to `runc`. */
   runtime?: string;
+  /** Path of a program with runc's command line, such as crun, that runc's shim is to run. Defaults to runc. */
+  runtimeBinary?: string;
   /** containerd's snapshotter. Defaults to `overlayfs`. */
   snapshotter?: string;
   /**
@@ -52,7 +54,7 @@ export interface ProviderOptions extends PolicyDefaults {
 /** See `ProviderOptions.pull`. */
 export type PullPolicy = 'missing' | 'always' | 'never';
 
-type Optional = 'worktreePath' | 'audit' | 'actor';
+type Optional = 'runtimeBinary' | 'worktreePath' | 'audit' | 'actor';
 
 export type ResolvedOptions = Required<Omit<ProviderOptions, keyof PolicyDefaults | Optional>> &
   Pick<ProviderOptions, Optional> & { base: PolicyBase };
@@ -69,6 +71,7 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   address: text(),
   namespace: identifier,
   runtime: text(),
+  runtimeBinary: absolutePath,
   snapshotter: identifier,
   pull: oneOf('missing', 'always', 'never'),
   stateRoot: absolutePath,

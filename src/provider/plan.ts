@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { CapabilityMismatchError } from '../core/error.js';
+import { isExecutable } from '../core/program.js';
 import type { Image } from '../image/image.js';
 import { findMismatches, type Place } from '../policy/capabilities.js';
 import { hashPolicy } from '../policy/effective.js';
@@ -31,7 +32,7 @@ export function nameRuntime(runtime: string): string {
 }
 
 /** What every session of a provider is given of the host. */
-export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath'>;
+export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath' | 'runtimeBinary'>;
 
 export interface PlanInput extends Surroundings {
   context: SessionContext;
@@ -47,13 +48,16 @@ export function checkRequest(
   policy: ResolvedPolicy,
   session: SessionOptions,
   place: Place & { runtime: string },
-  { hostEnv, worktreePath }: Surroundings,
+  { hostEnv, worktreePath, runtimeBinary }: Surroundings,
 ): void {
   checkSpecInput({ command: session.command, env: chooseEnv(policy, hostEnv, session.env ?? {}) });
   listSessionFiles(policy, worktreePath);
   const faults = findMismatches(policy, place);
   if (!runtimes.includes(place.runtime)) {
     faults.push({ path: 'runtime', value: place.runtime, expected: `one of ${runtimes.join(', ')}` });
+  }
+  if (runtimeBinary !== undefined && !isExecutable(runtimeBinary)) {
+    faults.push({ path: 'runtimeBinary', value: runtimeBinary, expected: 'the path of a program on this host' });
   }
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
 }
@@ -63,7 +67,7 @@ export function planSession(
   policy: ResolvedPolicy,
   session: SessionOptions,
   image: Image,
-  { context, uuid, host, hostEnv, worktreePath, seccomp }: PlanInput,
+  { context, uuid, host, hostEnv, worktreePath, runtimeBinary, seccomp }: PlanInput,
 ): CreateRequest {
   const id = nameSession(session.name, uuid);
   const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
@@ -93,6 +97,7 @@ export function planSession(
     ...files,
     known: policy.secrets.map(({ value }) => value),
     signal,
+    runtimeBinary,
     record: {
       id,
       ...(name === undefined ? {} : { name }),

@@ -8,7 +8,6 @@ import {
 } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
-import type { Any } from '../generated/google/protobuf/any.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
 import { SECRETS_PATH } from '../policy/mounts.js';
@@ -27,6 +26,7 @@ import { checkMounts } from './mount-check.js';
 import { type BindRequest, pinSources } from './pins.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { clearDead, removeSessionTask } from './remove.js';
+import { packRuncOptions } from './runc-options.js';
 import { nameSecrets, writeSecrets } from './secrets.js';
 import { Session } from './session.js';
 import { createTask } from './task.js';
@@ -56,8 +56,8 @@ export interface CreateRequest {
   secrets: SecretBinding[];
   /** Values of all secrets, which are to be told to nobody. */
   known: string[];
-  /** Options of the runtime; they must be those of its shim. */
-  runtimeOptions?: Any;
+  /** What runc's shim runs instead of runc. */
+  runtimeBinary?: string | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -208,14 +208,17 @@ async function findUserFiles(
 }
 
 function describeContainer(
-  { record, image, runtimeOptions }: CreateRequest,
+  { record, image, runtimeBinary }: CreateRequest,
   { spec, snapshotter }: { spec: OciSpec; snapshotter: string },
 ): Container {
   return {
     id: record.id,
     labels: buildLabels(record),
     image: image.name,
-    runtime: { name: record.runtime, options: runtimeOptions },
+    runtime: {
+      name: record.runtime,
+      options: runtimeBinary === undefined ? undefined : packRuncOptions(runtimeBinary),
+    },
     spec: packJson(SPEC_TYPE, spec),
     snapshotter,
     snapshotKey: record.id,

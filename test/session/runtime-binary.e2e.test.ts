@@ -1,0 +1,39 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { readHostFacts } from '../../src/session/host.js';
+import { context } from '../support/context.js';
+import { openProvider } from '../support/provider.js';
+
+async function runThrough(runtimeBinary: string) {
+  const provider = await openProvider({ runtimeBinary });
+  const session = await provider.createSession({ resources: { memoryMb: 64 } });
+  expect(await session.exec('sh', ['-c', 'echo out; exit 3'])).toMatchObject({ exitCode: 3, stdout: 'out\n' });
+  await session.stop();
+  await session.start();
+  expect(await session.exec('true')).toMatchObject({ exitCode: 0 });
+  await session.destroy();
+}
+
+test('the program that is named is run for the first task, for each later one and for execs', async () => {
+  const log = join(context.root, 'runtime-binary.log');
+  const binary = join(context.root, 'runtime-binary');
+  writeFileSync(binary, `#!/bin/sh\necho "$*" >>${log}\nexec runc "$@"\n`, { mode: 0o755 });
+  await runThrough(binary);
+  const calls = readFileSync(log, 'utf8');
+  expect(calls.match(/ create /g)).toHaveLength(2);
+  expect(calls.match(/ exec /g)).toHaveLength(2);
+});
+
+test('crun runs a session', async ({ skip }) => {
+  skip(readHostFacts().cgroup === 'hybrid', 'crun refuses hosts whose cgroups are hybrid, with controllers on v2');
+  await runThrough('/usr/bin/crun');
+});
+
+test('a program that is not there is refused by name, before anything is created', async () => {
+  const provider = await openProvider({ runtimeBinary: '/usr/bin/no-such-runtime' });
+  await expect(provider.createSession()).rejects.toMatchObject({
+    code: 'capability-mismatch',
+    mismatchedAttributes: ['runtimeBinary'],
+  });
+});
