@@ -22,7 +22,7 @@ export interface Connected {
 }
 
 /** Plans a session that is to be like another one. */
-type PlanFork = (request: ForkRequest, image: Image, connected: Connected) => CreateRequest;
+type PlanFork = (request: ForkRequest, image: Image, connected: Connected) => Promise<CreateRequest>;
 
 /** The one connection of a provider, with the reaper that runs for as long as it is open. */
 export class Connection {

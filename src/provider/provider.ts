@@ -192,12 +192,13 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   /** What a fork may be is judged as what any session may be, on the policy that its parent has unless it gets its own. */
-  #planFork(request: ForkRequest, image: Image, connected: Connected): CreateRequest {
+  async #planFork(request: ForkRequest, image: Image, connected: Connected): Promise<CreateRequest> {
     const { override, runtime, ...session } = request;
     const host = readHostFacts();
     const policy = override === undefined ? request.policy : parsePolicy(override, { base: this.#options.base });
     checkRequest(policy, session, this.#describePlace(host, runtime), this.#options);
-    return planSession(policy, session, image, { ...this.#options, ...connected, host });
+    const seccomp = await readConfinement(policy);
+    return planSession(policy, session, image, { ...this.#options, ...connected, host, seccomp });
   }
 
   #describePlace(host: HostFacts, runtime = this.#options.runtime) {

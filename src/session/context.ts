@@ -40,7 +40,7 @@ export interface SessionContext {
   /** What could not be undone, by session id: the owner lives, so that no other reaper takes it. */
   unfinished: Map<string, Cleanup>;
   /** Decides all about a session that is to be like another one; throws as the provider's `createSession` does. */
-  plan: (request: ForkRequest, image: Image) => CreateRequest;
+  plan: (request: ForkRequest, image: Image) => Promise<CreateRequest>;
 }
 
 /**

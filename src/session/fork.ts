@@ -61,8 +61,8 @@ export async function forkSession(
   };
   const { container } = await findRecord(channel, parent.id);
   const { resources } = readSpec(container).linux;
-  const plans = Array.from({ length: count }, () => {
-    const plan = context.plan(request, image);
+  const planOne = async () => {
+    const plan = await context.plan(request, image);
     if (policy !== undefined) return plan;
     // Limits may have been changed since the policy was given.
     const buildSpec: CreateRequest['buildSpec'] = (...found) => {
@@ -70,7 +70,8 @@ export async function forkSession(
       return { ...spec, linux: { ...spec.linux, resources } };
     };
     return { ...plan, buildSpec };
-  });
+  };
+  const plans = await Promise.all(Array.from({ length: count }, planOne));
 
   const undo = new Cleanup();
   const sessions: Session[] = [];

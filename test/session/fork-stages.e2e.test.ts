@@ -28,7 +28,7 @@ afterEach(async () => {
 /** The session as one has it whose calls break. */
 async function takeUp(id: string, counter: CallCounter): Promise<{ taken: Session; reap(): Promise<ReapReport> }> {
   const session = makeSessionContext(real, nameStateDirectory(context.stateRoot, real), join(context.root, 'volumes'));
-  session.plan = ({ policy, ...asked }, image) =>
+  session.plan = async ({ policy, ...asked }, image) =>
     planSession(policy, asked, image, { context: session, uuid: 'test', host: readHostFacts(), hostEnv: {} });
   const taken = await connectSession(session, id);
   session.channel = breakCall(real, counter);

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { commitForkPoint, nameForkPoint } from '../../src/image/fork-point.js';
 import type { CreateOptions, Session } from '../../src/index.js';
@@ -173,4 +175,20 @@ test('a template is an image that was committed', async () => {
   expect(await run(fork as Session, 'cat /home/f')).toBe('parent\n');
   await provider.stopAll();
   await provider.images.remove('template/ready', { sync: true });
+});
+
+test('a fork of a session with a seccomp profile of a file is filtered by it too', async () => {
+  const path = join(context.root, 'fork-seccomp.json');
+  const syscalls = [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 28 }];
+  const architectures = ['SCMP_ARCH_X86_64', 'SCMP_ARCH_AARCH64'];
+  writeFileSync(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', architectures, syscalls }));
+  await using parent = await provider.createSession({ seccomp: { path } });
+  const [fork] = await parent.fork();
+  try {
+    for (const session of [parent, fork]) {
+      expect((await session?.exec('mkdir', ['/tmp/x']))?.stderr).toMatch(/No space left on device/);
+    }
+  } finally {
+    await fork?.destroy();
+  }
 });
