@@ -57,8 +57,7 @@ function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string
     { name: 'cgroup', state: 'ok', found: cgroup },
     judge('seccomp', seccomp, {
       found: found(seccomp),
-      remedy: 'ask for seccomp: unconfined, or use a kernel that filters system calls',
-      otherwise: 'warning',
+      remedy: 'use a kernel that filters system calls: only policies with seccomp unconfined run without',
     }),
   ];
   if (snapshotter !== 'overlayfs') return checks;
