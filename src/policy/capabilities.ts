@@ -16,6 +16,8 @@ export interface Place {
   apparmor?: boolean;
   /** User namespaces can be made. Defaults to true. */
   userns?: boolean;
+  /** overlayfs takes layers whose ids are mapped. Defaults to true. */
+  idmap?: boolean;
   /** Name of the runtime. Defaults to `runc`. */
   runtime?: string;
   snapshotter?: string;
@@ -31,7 +33,6 @@ const notYet: Partial<Record<Feature, string>> = {
   'networkMode.allowlist': noNetwork,
   'networkMode.full': noNetwork,
   network: nothing,
-  userns: nothing,
   healthCheck: nothing,
   'resources.ioWeight': nothing,
   'resources.diskMb': 'nothing, as no snapshotter has a quota through the API of containerd',
@@ -50,11 +51,23 @@ const needs: Partial<Record<Feature, [fact: 'seccomp' | 'apparmor' | 'userns' | 
     'resources.memorySwapMb': ['swapAccounting', 'no limit of swap, as the kernel of this host does not count it'],
   };
 
+/** Why the image's files cannot be those of the ids that a user namespace has. */
+function explainUnmapped({ idmap, snapshotter = 'overlayfs', containerd = '' }: Place): string | undefined {
+  if (idmap === false)
+    return 'false, as overlayfs of this kernel takes no layers with mapped ids: Linux 5.19 and later do';
+  if (snapshotter !== 'overlayfs') return `false, as snapshotter ${snapshotter} does not map ids: overlayfs does`;
+  // What it cannot tell of its layers is found out by their mounts.
+  if (!/^v?[01]\./.test(containerd)) return undefined;
+  return `false, as containerd ${containerd} does not map the ids of its layers: 2.0 and later do`;
+}
+
 /** What would be accepted instead of a feature; undefined where it is honoured. */
 function explain(feature: Feature, place: Place, isDefault = false): string | undefined {
   const [fact, expected] = needs[feature] ?? [];
   if (notYet[feature] !== undefined) return notYet[feature];
   if (fact !== undefined && place[fact] === false) return expected;
+  const unmapped = feature === 'userns' ? explainUnmapped(place) : undefined;
+  if (unmapped !== undefined) return unmapped;
   // What a runtime drops of the defaults is what that runtime is; what was asked for is not to be lost silently.
   return isDefault ? undefined : dropped[classifyRuntime(place.runtime ?? 'runc')][feature];
 }

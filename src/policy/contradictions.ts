@@ -21,9 +21,18 @@ export function findContradictions(input: unknown): Fault[] {
     ...findDisagreement('cpu', cpu, 'resources.cpus', cpus, readCores(cpu) === readCores(cpus)),
     ...findDisagreement('networkIsolation', networkIsolation, 'networkMode', networkMode, networkMode === mode),
     ...findUlimitFaults(resources.ulimits),
+    ...findLateIds(input.userns),
     ...findMountContradictions(input.mounts),
     ...findSecretContradictions(input.secrets),
   ];
+}
+
+/** The last id is none: it stands for "no change" (chown(2)). */
+function findLateIds(userns: unknown): Fault[] {
+  const { uid, size } = isRecord(userns) ? userns : {};
+  const most = 2 ** 32 - 1 - Number(uid);
+  if (!(Number(size) > most)) return [];
+  return [{ path: 'userns.size', value: size, expected: `at most ${Math.max(most, 0)}, as ids end at 4294967294` }];
 }
 
 /** Swap is counted together with memory; either may come from what the policy lies upon. */

@@ -11,7 +11,14 @@ export function listEffective(policy: ResolvedPolicy): ReadonlyMap<string, unkno
   const { mounts = [], secrets = [], resources: limits = {}, capabilities: _, ...rest } = asked;
   const { ulimits = [], ...others } = limits;
   const entries: [string, unknown][] = [
-    ...Object.entries({ seccomp: 'default', ...rest, networkMode, readOnlyRootfs, noNewPrivileges }),
+    ...Object.entries({
+      seccomp: 'default',
+      ...rest,
+      userns: policy.userns,
+      networkMode,
+      readOnlyRootfs,
+      noNewPrivileges,
+    }),
     ['capabilities.add', listCapabilities(capabilities.add)],
     ['capabilities.drop', listCapabilities(capabilities.drop)],
     ...mounts.map((mount): [string, unknown] => [`mounts.${mount.target ?? mount.path}`, { type: 'bind', ...mount }]),

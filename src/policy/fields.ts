@@ -95,6 +95,10 @@ const network = {
   bandwidthKbps: whole(1),
 };
 
+/** Ids of images: up to nobody and its neighbour. Of the host they are its own accounts. */
+const IDS = 65_536;
+const ids = whole(IDS, 2 ** 32 - 1 - IDS);
+
 const canonical: Record<keyof Layer, Field> = {
   mounts: list(shape(mount, ['path', 'readOnly'])),
   networkMode: oneOf('none', 'allowlist', 'full'),
@@ -117,7 +121,7 @@ const canonical: Record<keyof Layer, Field> = {
     oneOf('default', 'strict', 'unconfined'),
   ),
   apparmor: text(),
-  userns: shapeOr('true, false or { uid, size }', shape({ uid: whole(1), size: whole(1) }, ['uid', 'size']), boolean),
+  userns: shapeOr('true, false or { uid, size }', shape({ uid: ids, size: ids }, ['uid', 'size']), boolean),
   sysctls,
   healthCheck: shape(healthCheck, ['test']),
 };

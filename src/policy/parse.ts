@@ -8,6 +8,11 @@ import { type Findings, isRecord, object, type Rules } from './rule.js';
 import type { Layer, ResolvedPolicy } from './types.js';
 
 const PIDS_LIMIT = 512;
+/**
+ * Above what useradd gives to users (SUB_UID_MAX of login.defs) and what systemd gives to containers, and below what it
+ * keeps for files of others (UIDS-GIDS.md, "Summary").
+ */
+const USERNS = { uid: 1_879_048_192, size: 65_536 };
 
 export interface ParseOptions {
   /** Keys that stand in the same object and are no policy's: they are checked with it, and left to the caller. */
@@ -49,6 +54,7 @@ function resolve(asked: Layer): Omit<ResolvedPolicy, 'profile' | 'asked' | 'alia
     capabilities: { add: asked.capabilities?.add ?? [], drop: asked.capabilities?.drop ?? [] },
     seccomp: asked.seccomp ?? 'default',
     ...(asked.apparmor === undefined ? {} : { apparmor: asked.apparmor }),
+    ...(asked.userns ? { userns: asked.userns === true ? USERNS : asked.userns } : {}),
     sysctls: asked.sysctls ?? {},
     mounts: asked.mounts ?? [],
     envAllowlist: asked.envAllowlist ?? [],

@@ -105,7 +105,10 @@ export interface IsolationPolicy {
   seccomp?: 'default' | 'strict' | 'unconfined' | { path: string };
   /** Name of a profile of AppArmor that the host has loaded and enforces. */
   apparmor?: string;
-  /** Maps root inside to an ordinary user of the host. Not honoured yet. */
+  /**
+   * Maps the ids inside, from 0 on, to ids of the host that are no one's: `size` of them from `uid` on, groups alike. True
+   * is 65536 ids from 1879048192 on, which neither useradd nor systemd gives to anyone. Defaults to false.
+   */
   userns?: boolean | { uid: number; size: number };
   /** Parameters of the kernel that a namespace of the session has of its own, such as `net.core.somaxconn`: no others. */
   sysctls?: Record<string, string>;
@@ -137,6 +140,7 @@ export interface ResolvedPolicy {
   capabilities: { add: string[]; drop: string[] };
   seccomp: NonNullable<IsolationPolicy['seccomp']>;
   apparmor?: string;
+  userns?: { uid: number; size: number };
   sysctls: Record<string, string>;
   mounts: MountSpec[];
   envAllowlist: string[];

@@ -9,7 +9,7 @@ import { abortSignal, accept, checkOptions, type Rule } from '../policy/rule.js'
 import { text } from '../policy/schema.js';
 import type { SessionContext } from './context.js';
 import type { SessionRecord } from './record.js';
-import { whileStill, withRootfs } from './rootfs-state.js';
+import { refuseMapped, whileStill, withRootfs } from './rootfs-state.js';
 import { readMounts } from './task.js';
 
 export interface CommitOptions extends DiffOptions {
@@ -27,6 +27,7 @@ const rules: Record<keyof CommitOptions, Rule> = {
 };
 
 export async function diffSession(context: SessionContext, record: SessionRecord): Promise<FileChange[]> {
+  refuseMapped(record, 'diff');
   const { channel } = context;
   const { id, snapshotter } = record;
   const { chainId } = await readImage(channel, { name: record.image, manifest: record.manifest });
@@ -49,6 +50,7 @@ export async function commitSession(
   options: CommitOptions,
 ): Promise<Image> {
   checkOptions('commit options', options, rules, ['image']);
+  refuseMapped(record, 'commit');
   const { image, comment = '', compression, signal } = options;
   const name = normalizeReference(image);
   const { channel } = context;

@@ -8,14 +8,16 @@ import {
 } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
+import { checkIdMap, describeIdMap } from '../image/id-map.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
-import { SECRETS_PATH } from '../policy/mounts.js';
 import type { SecretBinding } from '../policy/types.js';
 import { packJson } from '../rpc/any.js';
 import type { Bind } from '../spec/mounts.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
+import { mapUser } from '../spec/userns.js';
+import { keepRestrictions, listOwnBinds } from './binds.js';
 import { findCgroup } from './cgroup.js';
 import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
@@ -27,12 +29,12 @@ import { type BindRequest, pinSources } from './pins.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { clearDead, removeSessionTask } from './remove.js';
 import { packRuncOptions } from './runc-options.js';
-import { nameSecrets, writeSecrets } from './secrets.js';
+import { writeSecrets } from './secrets.js';
 import { Session } from './session.js';
 import { createTask } from './task.js';
 import { removeContainer, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
-import { nameData, noteUse, takeVolumes } from './volume-directory.js';
+import { noteUse, takeVolumes } from './volume-directory.js';
 
 /** How long the daemon's garbage collector keeps its hands off what a crashed creation left, in ms. */
 const LEASE_MS = 3_600_000;
@@ -105,6 +107,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const { record, image, base, user, buildSpec, binds, secrets, signal } = request;
   const { channel, snapshotter } = context;
   const { id } = record;
+  const { userns } = record.asked.policy;
   await using pins = await pinSources(context, binds);
   const leased = channel.withLease(id);
   const whenOurs = async (remove: () => Promise<void>) => {
@@ -133,7 +136,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const prepare = () =>
     undo.acquire(
       'snapshot',
-      () => prepareRootfs(leased, { image, base, key: id, snapshotter, signal }),
+      () => prepareRootfs(leased, { image, base, key: id, snapshotter, labels: describeIdMap(userns), signal }),
       () => whenOurs(() => removeRootfs(channel, { key: id, snapshotter })),
       options,
     );
@@ -143,9 +146,9 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     await makeDirectory(directory);
     checkAborted(signal);
     const owner = resolveUser(user, files);
-    if (secrets.length > 0) await writeSecrets(directory, secrets, owner);
+    if (secrets.length > 0) await writeSecrets(directory, secrets, mapUser(owner, userns));
     const own = listOwnBinds(context, request);
-    const spec = buildSpec(owner, [...pins.list, ...own]);
+    const spec = buildSpec(owner, keepRestrictions([...pins.list, ...own], userns));
     undo.defer('use of volumes', () => noteUse(context, record.volumes), options);
     await undo.acquire(
       'container',
@@ -164,7 +167,8 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
         )
       : await settle([prepare(), recordSession(known)]);
 
-  await takeVolumes(context, record.volumes ?? [], owner);
+  checkIdMap(rootfs, userns);
+  await takeVolumes(context, record.volumes ?? [], mapUser(owner, userns));
   await pins.addOwn(own);
   checkAborted(signal);
   const io = await prepareIo(directory, record);
@@ -185,15 +189,6 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const session = new Session({ context, record, spec, init, undo });
   context.sessions.add(session);
   return session;
-}
-
-/** What this library keeps for the session: its volumes, and its secrets, which nothing may hide. */
-export function listOwnBinds(context: SessionContext, { record, volumes, secrets }: CreateRequest): Bind[] {
-  const hasSubmounts = false;
-  const binds = volumes.map(({ name, ...rest }) => ({ ...rest, source: nameData(context, name), hasSubmounts }));
-  if (secrets.length === 0) return binds;
-  const source = nameSecrets(join(context.directory, record.id));
-  return [...binds, { source, target: SECRETS_PATH, readOnly: true, hasSubmounts }];
 }
 
 async function findUserFiles(

@@ -12,7 +12,7 @@ import { findRecord, readSpec } from './find.js';
 import { makeBase } from './fork-base.js';
 import { metadataRule } from './metadata.js';
 import type { SessionRecord } from './record.js';
-import { withRootfs } from './rootfs-state.js';
+import { refuseMapped, withRootfs } from './rootfs-state.js';
 import type { Session } from './session.js';
 
 /** More at once do not start sooner. */
@@ -48,6 +48,7 @@ export async function forkSession(
     const expected = "a policy, as the values of the parent's secrets are not kept";
     throw createInputError('fork options', [{ path: 'policy', value: undefined, expected }]);
   }
+  refuseMapped(parent, 'fork');
   const { count = 1, policy, metadata = parent.metadata, ttlMs, signal } = options;
   const { channel } = context;
   const image = await readImage(channel, { name: parent.image, manifest: parent.manifest, signal });

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { findProgram } from '../core/program.js';
-import type { HostFacts } from '../spec/host.js';
+import { type HostFacts, isKernelAtLeast } from '../spec/host.js';
 import { hasSeccomp } from '../spec/seccomp.js';
 
 const CGROUP = '/sys/fs/cgroup';
@@ -22,6 +22,8 @@ export function readHostFacts(): HostFacts {
     apparmor: readText('/sys/module/apparmor/parameters/enabled') === 'Y',
     // user_namespaces(7): 0 forbids them.
     userns: Number(readText('/proc/sys/user/max_user_namespaces')) > 0,
+    // "overlayfs: support idmapped layers" is of Linux 5.19.
+    idmap: isKernelAtLeast(os.release(), 5, 19),
     swapAccounting: hasSwapAccounting(cgroup),
     initPath: findInit(),
   };

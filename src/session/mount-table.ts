@@ -57,11 +57,16 @@ export function findTop(table: readonly MountEntry[], point: string): MountEntry
   return there.find(({ id }) => there.every(({ parent }) => parent !== id));
 }
 
-/** Which part of which file system a path of this process's own is, as mountinfo would name it. */
-export function locate(own: readonly MountEntry[], path: string): string | undefined {
+/** The mount that a path of this process's own is on. */
+export function findMount(own: readonly MountEntry[], path: string): MountEntry | undefined {
   const above = own.filter(({ point }) => isWithin(path, point));
   const longest = Math.max(...above.map(({ point }) => point.length));
-  const mount = findTop(above, above.find(({ point }) => point.length === longest)?.point ?? '');
+  return findTop(above, above.find(({ point }) => point.length === longest)?.point ?? '');
+}
+
+/** Which part of which file system a path of this process's own is, as mountinfo would name it. */
+export function locate(own: readonly MountEntry[], path: string): string | undefined {
+  const mount = findMount(own, path);
   if (mount === undefined) return undefined;
   return `${mount.device} ${posix.join(mount.root, posix.relative(mount.point, path))}`;
 }

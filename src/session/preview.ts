@@ -3,8 +3,9 @@ import { withOwnLease } from '../image/lease.js';
 import { prepareRootfs } from '../image/rootfs.js';
 import type { OciSpec } from '../spec/types.js';
 import { resolveUser } from '../spec/user.js';
+import { keepRestrictions, listOwnBinds } from './binds.js';
 import type { SessionContext } from './context.js';
-import { type CreateRequest, listOwnBinds } from './create.js';
+import type { CreateRequest } from './create.js';
 import { pinSources } from './pins.js';
 import { readUserFiles } from './user-files.js';
 
@@ -23,5 +24,6 @@ export async function previewSpec(context: SessionContext, request: CreateReques
     async ({ channel: leased }) => readUserFiles(await prepareRootfs(leased, { image, key, snapshotter, signal })),
     { signal },
   );
-  return buildSpec(resolveUser(user, files), [...pins.list, ...listOwnBinds(context, request)]);
+  const all = [...pins.list, ...listOwnBinds(context, request)];
+  return buildSpec(resolveUser(user, files), keepRestrictions(all, request.record.asked.policy.userns));
 }

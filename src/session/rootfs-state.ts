@@ -1,5 +1,5 @@
 import { Cleanup } from '../core/cleanup.js';
-import { addSuppressed, hasCode } from '../core/error.js';
+import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { listUnfinishedForks, releaseForkPoint } from '../image/fork-point.js';
 import { copyRootMode } from '../image/mounts.js';
@@ -57,6 +57,16 @@ export async function finishFork(
   const isThere = record !== undefined && (await findById(channel, record.id)) !== undefined;
   if (isThere) await withRootfs(context, record, async () => undefined);
   await releaseForkPoint(channel, snapshotter, name);
+}
+
+/**
+ * What a session with a user namespace writes has the host's ids on disk, and its image's layers have their own: no
+ * snapshot on top of both has one map for all of it.
+ */
+export function refuseMapped({ id, asked }: SessionRecord, operation: string): void {
+  if (asked.policy.userns === undefined) return;
+  const message = `session ${id} has a user namespace (userns), so that its files are owned by ids of the host: no ${operation}`;
+  throw new DriverError('failed-precondition', message, { operation });
 }
 
 /** Runs `work` while nothing in the session runs, and tells it whether it is merely paused. */

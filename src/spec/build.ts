@@ -8,6 +8,7 @@ import { type Bind, buildMounts, INIT_PATH, listMaskedPaths, listReadonlyPaths }
 import { buildResources, buildRlimits } from './resources.js';
 import { buildSeccomp } from './seccomp.js';
 import type { OciCapabilities, OciSeccomp, OciSpec, OciUser } from './types.js';
+import { buildIdMappings, checkMapped } from './userns.js';
 
 export interface SpecInput {
   policy: ResolvedPolicy;
@@ -39,6 +40,8 @@ export function checkSpecInput({ command = [], env }: Pick<SpecInput, 'command' 
 /** Of a terminal that nobody has attached to. */
 const TTY_SIZE = { width: 80, height: 24 };
 
+const namespaces = ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'];
+
 /** The command that a session's document was built with; empty where it only keeps itself alive. */
 export function listCommand({ process }: OciSpec): string[] {
   const [, separator, ...command] = process.args;
@@ -60,7 +63,7 @@ export function buildSpec(input: SpecInput): OciSpec {
   const merged = mergeEnv(imageEnv, tty ? { TERM: 'xterm', ...env } : env);
   const capabilities = buildCapabilities(policy.capabilities);
   const rlimits = buildRlimits(policy);
-  const faults = checkTotal(args, merged, rlimits);
+  const faults = [...checkTotal(args, merged, rlimits), ...checkMapped(user, policy.userns?.size)];
   if (faults.length > 0) throw createInputError('session', faults);
   const seccomp = input.seccomp ?? chooseSeccomp(policy, host, capabilities);
   return {
@@ -84,7 +87,8 @@ export function buildSpec(input: SpecInput): OciSpec {
     linux: {
       cgroupsPath,
       // The network namespace is new and stays empty but for loopback.
-      namespaces: ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'].map((type) => ({ type })),
+      namespaces: [...namespaces, ...(policy.userns === undefined ? [] : ['user'])].map((type) => ({ type })),
+      ...(policy.userns === undefined ? {} : buildIdMappings(policy.userns)),
       resources: buildResources(policy, host),
       ...(seccomp === undefined ? {} : { seccomp }),
       ...(Object.keys(policy.sysctls).length === 0 ? {} : { sysctl: policy.sysctls }),

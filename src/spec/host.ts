@@ -14,6 +14,8 @@ export interface HostFacts {
   apparmor: boolean;
   /** User namespaces can be made. */
   userns: boolean;
+  /** overlayfs takes layers whose ids are mapped. */
+  idmap: boolean;
   /** The kernel counts swap by cgroup. */
   swapAccounting: boolean;
   /** A static init that reaps; undefined when none was found. */

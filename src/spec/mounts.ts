@@ -16,6 +16,8 @@ export interface Bind {
   readOnly: boolean;
   /** Other file systems are mounted below the source; what holds for it is made to hold for them. */
   hasSubmounts: boolean;
+  /** `ro` and `noexec` of the mount that the source is on: whoever has a user namespace cannot take them away. */
+  kept?: readonly string[];
 }
 
 /** Standard mounts first, then what was asked for: what is mounted above another comes before it, and hides nothing. */
@@ -50,8 +52,9 @@ export function buildMounts(policy: ResolvedPolicy, initPath: string, binds: rea
  * config.md, "Linux mount options") go with those that every runc knows: one that does not know them makes the top
  * read-only, and what is below is found out before the session starts.
  */
-function buildBind({ source, target, readOnly, hasSubmounts }: Bind): OciMount {
-  const options = ['nosuid', 'nodev', readOnly ? 'ro' : 'rw'];
+function buildBind({ source, target, readOnly, hasSubmounts, kept = [] }: Bind): OciMount {
+  const isReadOnly = readOnly || kept.includes('ro');
+  const options = ['nosuid', 'nodev', ...kept.filter((word) => word !== 'ro'), isReadOnly ? 'ro' : 'rw'];
   if (!hasSubmounts) return mount(target, 'bind', source, 'bind', 'rprivate', ...options);
   const recursive = ['rnosuid', 'rnodev', ...(readOnly ? ['rro'] : [])];
   return mount(target, 'bind', source, 'rbind', 'rprivate', ...options, ...recursive);

@@ -2,6 +2,7 @@ import { createInputError, type Fault } from '../core/error.js';
 import { isFitCwd } from './cwd.js';
 import { checkArguments, checkEnv, checkTotal, mergeEnv } from './environment.js';
 import type { OciProcess, OciSpec, OciUser } from './types.js';
+import { checkMapped } from './userns.js';
 
 export interface ExecProcessInput {
   command: string;
@@ -19,10 +20,15 @@ const TTY_SIZE = { cols: 80, rows: 24 };
  * The process of an exec: the session's own privileges and limits, whatever else is asked. Throws `invalid-argument`
  * with every fault.
  */
-export function buildExecProcess({ process }: OciSpec, input: ExecProcessInput): OciProcess {
+export function buildExecProcess({ process, linux }: OciSpec, input: ExecProcessInput): OciProcess {
   const { command, args, env, cwd = process.cwd, user = process.user, tty = false } = input;
   const argv = [command, ...args];
-  const faults = [...checkArguments('command', argv), ...checkEnv(env), ...checkCwd(cwd)];
+  const faults = [
+    ...checkArguments('command', argv),
+    ...checkEnv(env),
+    ...checkCwd(cwd),
+    ...checkMapped(user, linux.uidMappings?.[0]?.size),
+  ];
   const merged = mergeEnv(process.env, tty ? { TERM: 'xterm', ...env } : env);
   if (faults.length === 0) faults.push(...checkTotal(argv, merged, process.rlimits));
   if (faults.length > 0) throw createInputError('exec', faults);

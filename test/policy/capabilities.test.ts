@@ -43,7 +43,13 @@ const asking: Record<string, object> = {
   'resources.ulimits': { resources: { ulimits: [{ type: 'nofile', soft: 5, hard: 5 }] } },
 };
 
-const facts = { seccomp: fc.boolean(), apparmor: fc.boolean(), userns: fc.boolean(), swapAccounting: fc.boolean() };
+const facts = {
+  seccomp: fc.boolean(),
+  apparmor: fc.boolean(),
+  userns: fc.boolean(),
+  idmap: fc.boolean(),
+  swapAccounting: fc.boolean(),
+};
 const runtimes = ['runc', 'io.containerd.runc.v2', 'kata', 'io.containerd.kata-qemu.v2', 'io.containerd.runsc.v1'];
 
 test('what is said to be unsupported is what is refused, whatever the runtime and the host', () => {
@@ -72,6 +78,22 @@ test('the five that the framework compares follow from the rest', () => {
     resources: true,
   });
   expect(place).toEqual({ ...host, containerd: '2.1.9' });
+});
+
+test.each([
+  [{ containerd: '1.6.20~ds1' }, 'containerd 1.6.20~ds1 does not map the ids of its layers: 2.0 and later do'],
+  [{ containerd: 'v1.7.24' }, 'containerd v1.7.24 does not map the ids of its layers: 2.0 and later do'],
+  [{ snapshotter: 'zfs', containerd: '2.1.9' }, 'snapshotter zfs does not map ids: overlayfs does'],
+  [{ idmap: false }, 'overlayfs of this kernel takes no layers with mapped ids: Linux 5.19 and later do'],
+  [{ userns: false, idmap: false }, 'this host makes no user namespaces'],
+  [{ containerd: '2.1.9' }, undefined],
+  [{ containerd: 'v10.0.0', snapshotter: 'overlayfs' }, undefined],
+  [{}, undefined],
+])('a user namespace at %j', (known, reason) => {
+  const faults = findMismatches(parsePolicy({ userns: true }), { ...host, ...known });
+  expect(faults).toEqual(
+    reason === undefined ? [] : [{ path: 'userns', value: true, expected: `false, as ${reason}` }],
+  );
 });
 
 describe('a runtime', () => {

@@ -171,9 +171,21 @@ describe('parsePolicy', () => {
   });
 
   test('unknown fields are named inside a field of several forms too', () => {
-    expect(fail({ seccomp: { paht: '/x' }, userns: { uid: 1, size: 1, gid: 1 } })).toMatchObject({
+    expect(fail({ seccomp: { paht: '/x' }, userns: { uid: 65_536, size: 65_536, gid: 1 } })).toMatchObject({
       mismatchedAttributes: ['seccomp.paht', 'userns.gid', 'seccomp.path'],
     });
+  });
+
+  test("a range of ids is whole: none of the host's own accounts, room for those of an image, an end", () => {
+    const find = (uid: number, size: number) => fail({ userns: { uid, size } }).faults.map(({ path }) => path);
+    expect(find(0, 65_535)).toEqual(['userns.uid', 'userns.size']);
+    expect(find(65_535, 65_536)).toEqual(['userns.uid']);
+    expect(find(2 ** 32 - 65_536, 65_536)).toEqual(['userns.uid', 'userns.size']);
+    expect(find(2 ** 32 - 65_537, 65_537)).toEqual(['userns.size']);
+    const last = { uid: 2 ** 32 - 65_537, size: 65_536 };
+    expect(parsePolicy({ userns: last }).userns).toEqual(last);
+    expect(parsePolicy({ userns: true }).userns).toEqual({ uid: 0x7000_0000, size: 65_536 });
+    expect(parsePolicy({ userns: false })).not.toHaveProperty('userns');
   });
 
   test('a key that would break the line is quoted and cut', () => {
@@ -287,7 +299,6 @@ describe('findMismatches', () => {
       find({
         networkMode: 'allowlist',
         network: { allow: ['example.org'] },
-        userns: true,
         healthCheck: { test: ['true'] },
         resources: { ioWeight: 5, diskMb: 5, cpus: 3, memoryMb: 2048 },
       }).sort(),
@@ -299,7 +310,6 @@ describe('findMismatches', () => {
       'resources.diskMb',
       'resources.ioWeight',
       'resources.memoryMb',
-      'userns',
     ]);
     expect(find({ networkIsolation: false, cpu: 3, memory: 2 ** 31 })).toEqual(['networkIsolation', 'cpu', 'memory']);
   });

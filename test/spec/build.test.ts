@@ -15,6 +15,7 @@ const host: HostFacts = {
   seccomp: true,
   apparmor: false,
   userns: true,
+  idmap: true,
   swapAccounting: true,
   initPath: '/usr/bin/catatonit',
 };

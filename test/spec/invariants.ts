@@ -8,6 +8,12 @@ export const invariants: Record<string, (spec: OciSpec, policy: ResolvedPolicy) 
     ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'].every((type) =>
       linux.namespaces.some((namespace) => namespace.type === type && namespace.path === undefined),
     ),
+  "a user namespace is there where it was asked for, and maps none of the host's own accounts": ({ linux }, policy) => {
+    const has = linux.namespaces.some(({ type }) => type === 'user');
+    const maps = [...(linux.uidMappings ?? []), ...(linux.gidMappings ?? [])];
+    const isApart = maps.every(({ containerID, hostID }) => containerID === 0 && hostID >= 65_536);
+    return has === (policy.userns !== undefined) && maps.length === (has ? 2 : 0) && isApart;
+  },
   'privileges are only gained where that was asked for': ({ process }, policy) =>
     process.noNewPrivileges === policy.noNewPrivileges,
   'calls are filtered unless unconfined was asked for': ({ linux }, { seccomp }) =>

@@ -18,6 +18,7 @@ const spec = buildSpec({
     seccomp: true,
     apparmor: false,
     userns: true,
+    idmap: true,
     swapAccounting: true,
     initPath: '/i',
   },

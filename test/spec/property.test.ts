@@ -29,6 +29,7 @@ const host: HostFacts = {
   seccomp: true,
   apparmor: true,
   userns: true,
+  idmap: true,
   swapAccounting: true,
   initPath: '/usr/bin/catatonit',
 };
@@ -77,11 +78,12 @@ const policies = fc.oneof(
 type Asked = IsolationPolicy & FlatPolicy;
 
 /** Each field is right by itself, and most pairs of them contradict one another: only one of each pair is kept. */
-function reconcile({ memory, cpu, networkIsolation, profile, ...policy }: Asked): Asked {
+function reconcile({ memory, cpu, networkIsolation, profile, userns = false, ...policy }: Asked): Asked {
   const { ulimits = [], memoryMb = 64, ...resources } = policy.resources ?? {};
   const hard = (limit: UlimitSpec) => ({ ...limit, hard: Math.max(limit.soft, limit.hard) });
   return {
     ...policy,
+    ...(typeof userns === 'object' ? { userns: { ...userns, size: 65_536 } } : { userns }),
     ...(profile === undefined ? {} : { profile: profile.length % 2 === 0 ? 'strict' : 'permissive' }),
     ...(policy.networkMode === undefined && networkIsolation !== undefined ? { networkIsolation } : {}),
     ...(policy.resources === undefined

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,6 +47,8 @@ export interface Daemon {
 /** Starts a daemon and waits until it answers. */
 export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> {
   const root = mkdtempSync(join(tmpdir(), 'cadre-containerd-'));
+  // As /run/containerd is: root of a user namespace goes through it to its root file system.
+  chmodSync(root, 0o711);
   const guard = startGuard(root);
   const daemon = new PrivateDaemon(root, guard, options);
   try {

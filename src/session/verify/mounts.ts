@@ -5,6 +5,7 @@ import type { OciMount, OciSpec } from '../../spec/types.js';
 import { resolveInside } from '../mount-check.js';
 import { findTop, locate, type MountEntry, readMountTable } from '../mount-table.js';
 import { type Check, check, judge } from './check.js';
+import { defaultDevices } from './device-nodes.js';
 
 import { readPageSize } from './page-size.js';
 
@@ -118,7 +119,9 @@ function observeMasked(table: readonly MountEntry[], pid: number, path: string):
   const entry = findTop(table, path);
   if (entry === undefined) return exists(pid, path) ? 'visible' : 'absent';
   const isEmptyDirectory = entry.type === 'tmpfs' && entry.options.includes('ro') && entry.root === '/';
-  const isNull = entry.root === '/null' && entry.device === findTop(table, '/dev')?.device;
+  // In a user namespace no device can be made: the host's own are mounted.
+  const nullMount = findTop(table, '/dev/null') ?? findTop(table, '/dev');
+  const isNull = entry.root === '/null' && entry.device === nullMount?.device;
   return isEmptyDirectory || isNull ? 'hidden' : 'visible';
 }
 
@@ -137,5 +140,7 @@ function listOthers(
   if (process.terminal) known.add('/dev/console');
   const wide = [...mounts].filter(([, mount]) => mount.options.includes('rbind') || mount.type === 'cgroup');
   const isBelow = (point: string) => wide.some(([place]) => isWithin(point, place));
-  return table.map(({ point }) => point).filter((point) => !known.has(point) && !isBelow(point));
+  const isDevice = ({ point, root }: MountEntry) => point === `/dev${root}` && defaultDevices.includes(root.slice(1));
+  const others = table.filter((entry) => linux.uidMappings === undefined || !isDevice(entry));
+  return others.map(({ point }) => point).filter((point) => !known.has(point) && !isBelow(point));
 }

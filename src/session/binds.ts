@@ -1,0 +1,28 @@
+import { join } from 'node:path';
+import { SECRETS_PATH } from '../policy/mounts.js';
+import type { Bind } from '../spec/mounts.js';
+import type { SessionContext } from './context.js';
+import type { CreateRequest } from './create.js';
+import { findMount, readMountTable } from './mount-table.js';
+import { nameSecrets } from './secrets.js';
+import { nameData } from './volume-directory.js';
+
+/** What this library keeps for the session: its volumes, and its secrets, which nothing may hide. */
+export function listOwnBinds(context: SessionContext, { record, volumes, secrets }: CreateRequest): Bind[] {
+  const hasSubmounts = false;
+  const binds = volumes.map(({ name, ...rest }) => ({ ...rest, source: nameData(context, name), hasSubmounts }));
+  if (secrets.length === 0) return binds;
+  const source = nameSecrets(join(context.directory, record.id));
+  return [...binds, { source, target: SECRETS_PATH, readOnly: true, hasSubmounts, kept: ['noexec'] }];
+}
+
+/** mount_namespaces(7), "Restrictions on mount namespaces": EPERM for a mount that has less of them than its source. */
+export function keepRestrictions(binds: readonly Bind[], userns: object | undefined): Bind[] {
+  if (userns === undefined) return [...binds];
+  const own = readMountTable();
+  return binds.map((bind) => {
+    const found = findMount(own, bind.source)?.options ?? [];
+    const kept = ['ro', 'noexec'].filter((word) => found.includes(word) || bind.kept?.includes(word));
+    return { ...bind, kept };
+  });
+}
