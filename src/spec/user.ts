@@ -16,8 +16,8 @@ const ID_LIMIT = 2 ** 32 - 2;
  */
 export function resolveUser(text: string, files: UserFiles): OciUser {
   const [userText = '', groupText] = text.split(':');
-  const users = readEntries(files.passwd);
-  const groups = readEntries(files.group);
+  const users = readEntries(files.passwd, [2, 3]);
+  const groups = readEntries(files.group, [2]);
   const number = parseId(userText);
   const entry = users.find((fields) => (number === undefined ? fields[0] === userText : Number(fields[2]) === number));
   const uid = number ?? (entry && Number(entry[2]));
@@ -39,12 +39,15 @@ function parseId(text: string): number | undefined {
   return /^\d{1,10}$/.test(text) && Number(text) <= ID_LIMIT ? Number(text) : undefined;
 }
 
-/** Entries whose ids are numbers; what else an image has in its files counts for nothing. */
-function readEntries(text: string): string[][] {
+/**
+ * Entries whose ids are numbers; what else an image has in its files counts for nothing. A user whose group is none is
+ * not given another: an empty one would be root's.
+ */
+function readEntries(text: string, ids: readonly number[]): string[][] {
   return text
     .split('\n')
     .map((line) => line.split(':'))
-    .filter((fields) => fields.length > 3 && parseId(fields[2] ?? '') !== undefined);
+    .filter((fields) => fields.length > 3 && ids.every((id) => parseId(fields[id] ?? '') !== undefined));
 }
 
 function refuse(value: string, expected: string): DriverError {

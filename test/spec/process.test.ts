@@ -103,7 +103,9 @@ describe('buildExecProcess', () => {
 
 describe('resolveUser', () => {
   const files = {
-    passwd: 'root:x:0:0::/root:/bin/sh\nagent:x:1000:1000::/home/agent:/bin/sh\nbroken line\nbad:x:abc:1::/:/\n',
+    passwd: 'root:x:0:0::/root:/bin/sh\nagent:x:1000:1000::/home/agent:/bin/sh\nbroken line\nbad:x:abc:1::/:/\n'.concat(
+      ...['', 'abc', '-1', '4294967296'].map((gid, index) => `bad${index}:x:${index + 5000}:${gid}::/:/\n`),
+    ),
     group: 'root:x:0:\nagent:x:1000:\nextra:x:2000:other,agent\n',
   };
   test.each([
@@ -119,15 +121,27 @@ describe('resolveUser', () => {
     expect(resolveUser(text, files)).toEqual(user);
   });
 
-  test.each(['nobody', 'bad', '', ':0', 'agent:', 'agent:none', 'a:b:c', '-1', '4294967295', '1e3'])(
-    '%j is refused',
-    (text) => {
-      expect(() => resolveUser(text, files)).toThrow(
-        expect.objectContaining({
-          code: 'invalid-argument',
-          faults: [expect.objectContaining({ path: 'user', value: text })],
-        }),
-      );
-    },
-  );
+  test.each([
+    'nobody',
+    'bad',
+    'bad0',
+    'bad1',
+    'bad2',
+    'bad3',
+    '',
+    ':0',
+    'agent:',
+    'agent:none',
+    'a:b:c',
+    '-1',
+    '4294967295',
+    '1e3',
+  ])('%j is refused', (text) => {
+    expect(() => resolveUser(text, files)).toThrow(
+      expect.objectContaining({
+        code: 'invalid-argument',
+        faults: [expect.objectContaining({ path: 'user', value: text })],
+      }),
+    );
+  });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DriverError } from '../../src/core/error.js';
+import { parseConfigFile } from '../../src/image/document.js';
 import { buildPolicySchema } from '../../src/policy/json-schema.js';
 import { parsePolicy } from '../../src/policy/parse.js';
 import type { FlatPolicy, IsolationPolicy, UlimitSpec } from '../../src/policy/types.js';
@@ -11,8 +12,10 @@ import { buildLabels, ID_PREFIX } from '../../src/session/record.js';
 import { buildSpec, checkSpecInput } from '../../src/spec/build.js';
 import { chooseEnv } from '../../src/spec/environment.js';
 import type { HostFacts } from '../../src/spec/host.js';
+import { readImageConfig } from '../../src/spec/image-config.js';
 import { buildExecProcess } from '../../src/spec/process.js';
 import type { OciSpec } from '../../src/spec/types.js';
+import { resolveUser } from '../../src/spec/user.js';
 import { arbitraryOf, hostileJson } from '../support/json-arbitrary.js';
 import { countRuns } from '../support/runs.js';
 import { invariants } from './invariants.js';
@@ -186,6 +189,41 @@ test('execs: whatever is asked, an exec has the privileges and limits of its ses
     { numRuns: countRuns(25_000) },
   );
   expect(built).toBeGreaterThan(1_000);
+});
+
+test('documents and user files of an image: ids that there are, a clean directory, or an error of ours', {
+  timeout: LONG_MS,
+}, () => {
+  const config = fc.dictionary(fc.constantFrom('User', 'Env', 'WorkingDir', 'Cmd', 'Volumes', 'Labels'), hostileJson);
+  const document = fc.record({ config: fc.oneof(config, hostileJson), rootfs: fc.constant({}) });
+  const id = fc.oneof(text, fc.constantFrom('0', '-1', '5', '4294967294', '4294967295', '99999999999', '1e3', ' 1'));
+  const line = fc.tuple(
+    fc.constantFrom('agent', 'staff', '5'),
+    fc.constant('x'),
+    id,
+    fc.oneof(id, fc.constant('agent')),
+  );
+  const file = fc
+    .array(
+      line.map((fields) => fields.join(':')),
+      { maxLength: 3 },
+    )
+    .map((lines) => lines.join('\n'));
+  const user = fc.oneof(fc.constantFrom('agent', 'agent:staff', '5', '5:staff'), id);
+  const isId = (value: number) => Number.isInteger(value) && value >= 0 && value < 2 ** 32 - 1;
+  let resolved = 0;
+  fc.assert(
+    fc.property(document, user, file, file, (json, name, passwd, group) => {
+      const { cwd } = attempt(() => readImageConfig(parseConfigFile(json, 'image').config)) ?? { cwd: '/' };
+      expect(cwd).toMatch(/^\/(?!proc(\/|$))/);
+      const found = attempt(() => resolveUser(name, { passwd, group }));
+      if (found === undefined) return;
+      resolved++;
+      expect([found.uid, found.gid, ...(found.additionalGids ?? [])].filter((value) => !isId(value))).toEqual([]);
+    }),
+    { numRuns: countRuns(10_000) },
+  );
+  expect(resolved).toBeGreaterThan(1_000);
 });
 
 test('names and metadata: no label but of ours, no id that containerd would refuse', { timeout: LONG_MS }, () => {
