@@ -10,6 +10,8 @@ export interface Place {
   memoryBytes: number;
   /** The kernel counts swap by cgroup. Without it a limit of swap would limit nothing. Defaults to true. */
   swapAccounting?: boolean;
+  /** All disks share by weight. Defaults to true. */
+  ioWeight?: boolean;
   /** System calls can be filtered. Defaults to true. */
   seccomp?: boolean;
   /** Profiles of AppArmor can be applied. Defaults to true. */
@@ -34,22 +36,26 @@ const notYet: Partial<Record<Feature, string>> = {
   'networkMode.full': noNetwork,
   network: nothing,
   healthCheck: nothing,
-  'resources.ioWeight': nothing,
   'resources.diskMb': 'nothing, as no snapshotter has a quota through the API of containerd',
 };
 
 const unfiltered = 'unconfined, as this host cannot filter system calls';
 
 /** What of a host a feature stands on: the fact, and what is accepted where it does not hold. */
-const needs: Partial<Record<Feature, [fact: 'seccomp' | 'apparmor' | 'userns' | 'swapAccounting', expected: string]>> =
-  {
-    'seccomp.default': ['seccomp', unfiltered],
-    'seccomp.strict': ['seccomp', unfiltered],
-    'seccomp.path': ['seccomp', unfiltered],
-    apparmor: ['apparmor', 'nothing, as AppArmor is not enabled on this host'],
-    userns: ['userns', 'false, as this host makes no user namespaces'],
-    'resources.memorySwapMb': ['swapAccounting', 'no limit of swap, as the kernel of this host does not count it'],
-  };
+const needs: Partial<
+  Record<Feature, [fact: 'seccomp' | 'apparmor' | 'userns' | 'swapAccounting' | 'ioWeight', expected: string]>
+> = {
+  'seccomp.default': ['seccomp', unfiltered],
+  'seccomp.strict': ['seccomp', unfiltered],
+  'seccomp.path': ['seccomp', unfiltered],
+  apparmor: ['apparmor', 'nothing, as AppArmor is not enabled on this host'],
+  userns: ['userns', 'false, as this host makes no user namespaces'],
+  'resources.ioWeight': [
+    'ioWeight',
+    'nothing, as not all disks of this host are scheduled by bfq, and a weight does nothing there',
+  ],
+  'resources.memorySwapMb': ['swapAccounting', 'no limit of swap, as the kernel of this host does not count it'],
+};
 
 /** Why the image's files cannot be those of the ids that a user namespace has. */
 function explainUnmapped({ idmap, snapshotter = 'overlayfs', containerd = '' }: Place): string | undefined {

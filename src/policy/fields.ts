@@ -66,7 +66,7 @@ const resources: Record<keyof ResourceLimits, Field> = {
   timeoutMs: milliseconds,
   cpus: cores,
   memorySwapMb: whole(0, MAX_MB, 'of MiB'),
-  ioWeight: whole(1, 10_000),
+  ioWeight: whole(10, 1000),
   diskMb: whole(1, MAX_MB, 'of MiB'),
   oomScoreAdj: whole(-1000, 1000),
 };

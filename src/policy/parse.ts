@@ -45,7 +45,8 @@ export function parsePolicy(input: unknown, { beside = {}, base = plainBase }: P
 }
 
 function resolve(asked: Layer): Omit<ResolvedPolicy, 'profile' | 'asked' | 'aliases'> {
-  const { memoryMb, memorySwapMb, cpus, pidsLimit, ulimits, cpuShares, oomScoreAdj, timeoutMs } = asked.resources ?? {};
+  const { memoryMb, memorySwapMb, cpus, pidsLimit, ulimits, cpuShares, oomScoreAdj, ioWeight, timeoutMs } =
+    asked.resources ?? {};
   return {
     networkMode: asked.networkMode ?? 'none',
     readOnlyRootfs: asked.readOnlyRootfs ?? false,
@@ -67,6 +68,7 @@ function resolve(asked: Layer): Omit<ResolvedPolicy, 'profile' | 'asked' | 'alia
       ...(cpus === undefined ? {} : { cpus: Number(cpus) }),
       ...(cpuShares === undefined ? {} : { cpuShares }),
       ...(oomScoreAdj === undefined ? {} : { oomScoreAdj }),
+      ...(ioWeight === undefined ? {} : { ioWeight }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     },
   };

@@ -37,7 +37,7 @@ export interface ResourceLimits {
   cpus?: number | string;
   /** MiB of swap beyond `memoryMb`. Defaults to none. */
   memorySwapMb?: number;
-  /** Relative weight of disk access, from 1 to 10,000. Not honoured yet. */
+  /** Relative weight of disk access, from 10 to 1000, where all disks are scheduled by bfq. The kernel's default is 100. */
   ioWeight?: number;
   /** MiB that the session may write to its file system. Not honoured yet. */
   diskMb?: number;
@@ -153,6 +153,7 @@ export interface ResolvedPolicy {
     cpus?: number;
     cpuShares?: number;
     oomScoreAdj?: number;
+    ioWeight?: number;
     timeoutMs?: number;
   };
   /** What was asked by profile, provider and policy together, in the canonical form and before defaults. */

@@ -6,6 +6,7 @@ import { type HostFacts, isKernelAtLeast } from '../spec/host.js';
 import { hasSeccomp } from '../spec/seccomp.js';
 
 const CGROUP = '/sys/fs/cgroup';
+const BLOCK = '/sys/block';
 /** Beside PATH: where Debian and podman's packages put it. */
 const initPlaces = ['/usr/bin', '/usr/local/bin', '/usr/libexec/podman', '/usr/lib/podman', '/usr/libexec/catatonit'];
 
@@ -24,6 +25,7 @@ export function readHostFacts(): HostFacts {
     userns: Number(readText('/proc/sys/user/max_user_namespaces')) > 0,
     // "overlayfs: support idmapped layers" is of Linux 5.19.
     idmap: isKernelAtLeast(os.release(), 5, 19),
+    ioWeight: hasBfq(readSchedulers()),
     swapAccounting: hasSwapAccounting(cgroup),
     initPath: findInit(),
   };
@@ -45,6 +47,23 @@ function readText(path: string): string {
 function readCgroupMode(): HostFacts['cgroup'] {
   if (existsSync(join(CGROUP, 'cgroup.controllers'))) return 'v2';
   return existsSync(join(CGROUP, 'unified')) ? 'hybrid' : 'v1';
+}
+
+/** Of every disk; what lies on top of disks has no scheduler of its own, and what only reads none that matters. */
+function readSchedulers(): string[] {
+  if (!existsSync(BLOCK)) return [];
+  const disks = readdirSync(BLOCK).filter(
+    (name) => !/^(sr|fd)\d/.test(name) && existsSync(join(BLOCK, name, 'device')),
+  );
+  return disks.map((name) => readText(join(BLOCK, name, 'queue/scheduler')));
+}
+
+/**
+ * Of the kernel's schedulers bfq alone looks at weights (Documentation/block/bfq-iosched.rst); runtimes write those of
+ * iocost, which is none, only where there is no bfq. The one in use is in brackets.
+ */
+export function hasBfq(schedulers: readonly string[]): boolean {
+  return schedulers.length > 0 && schedulers.every((scheduler) => scheduler.includes('[bfq]'));
 }
 
 /** The root of v2 has no limits of its own, its children do. */

@@ -23,6 +23,8 @@ const RESOURCES_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/LinuxR
 
 /** The kernel's own default (sched-design-CFS.rst). */
 const SHARES = 1024;
+/** bfq's own (bfq-iosched.rst, "Per-process ioprio and weight"). */
+const WEIGHT = 100;
 
 /**
  * Changes limits of a session, in its record and in the kernel; those of a stopped one hold from its next start. Either
@@ -73,10 +75,11 @@ async function apply(channel: Channel, container: Container, change: Change): Pr
 }
 
 /** What had no limit before has none again: runtimes take a value that is absent for one that stays. */
-function unsetOthers(before: OciResources, { memory, cpu }: OciResources): OciResources {
+function unsetOthers(before: OciResources, { memory, cpu, blockIO }: OciResources): OciResources {
   return {
     ...before,
     ...(memory === undefined ? {} : { memory: { limit: -1, ...(memory.swap && { swap: -1 }), ...before.memory } }),
+    ...(blockIO === undefined ? {} : { blockIO: { weight: WEIGHT, ...before.blockIO } }),
     ...(cpu === undefined
       ? {}
       : { cpu: { ...(cpu.quota && { quota: -1 }), ...(cpu.shares && { shares: SHARES }), ...before.cpu } }),

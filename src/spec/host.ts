@@ -16,6 +16,8 @@ export interface HostFacts {
   userns: boolean;
   /** overlayfs takes layers whose ids are mapped. */
   idmap: boolean;
+  /** All disks are shared by the weight of their users. */
+  ioWeight: boolean;
   /** The kernel counts swap by cgroup. */
   swapAccounting: boolean;
   /** A static init that reaps; undefined when none was found. */

@@ -17,7 +17,7 @@ const CORE = { type: 'RLIMIT_CORE', soft: 1, hard: 1 };
 
 /** `linux.resources` (runtime-spec, config-linux.md), which runc writes for cgroup v1 and v2 alike. */
 export function buildResources({ resources }: ResolvedPolicy, host: HostFacts): OciResources {
-  const { memoryBytes, memorySwapBytes, cpus, cpuShares, pidsLimit } = resources;
+  const { memoryBytes, memorySwapBytes, cpus, cpuShares, pidsLimit, ioWeight } = resources;
   const memory: OciResources['memory'] = {};
   if (memoryBytes !== undefined) {
     memory.limit = memoryBytes;
@@ -36,6 +36,7 @@ export function buildResources({ resources }: ResolvedPolicy, host: HostFacts): 
     ...(Object.keys(memory).length > 0 ? { memory } : {}),
     ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
     pids: { limit: pidsLimit },
+    ...(ioWeight === undefined ? {} : { blockIO: { weight: ioWeight } }),
   };
 }
 
@@ -66,5 +67,6 @@ export function changeResources(current: OciResources, change: ResolvedPolicy, h
     ...(Object.keys(memory).length > 0 ? { memory } : {}),
     ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
     ...(pidsLimit === undefined ? {} : { pids: built.pids }),
+    ...(built.blockIO === undefined ? {} : { blockIO: built.blockIO }),
   };
 }

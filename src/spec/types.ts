@@ -46,6 +46,7 @@ export interface OciResources {
   memory?: { limit?: number; swap?: number };
   cpu?: { shares?: number; quota?: number; period?: number };
   pids: { limit: number };
+  blockIO?: { weight?: number };
 }
 
 export interface OciSeccompRule {

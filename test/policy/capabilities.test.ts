@@ -34,7 +34,7 @@ const asking: Record<string, object> = {
   'resources.cpuShares': { resources: { cpuShares: 5 } },
   'resources.cpus': { resources: { cpus: 1 } },
   'resources.diskMb': { resources: { diskMb: 5 } },
-  'resources.ioWeight': { resources: { ioWeight: 5 } },
+  'resources.ioWeight': { resources: { ioWeight: 10 } },
   'resources.memoryMb': { resources: { memoryMb: 64 } },
   'resources.memorySwapMb': { resources: { memoryMb: 64, memorySwapMb: 1 } },
   'resources.oomScoreAdj': { resources: { oomScoreAdj: 5 } },
@@ -49,6 +49,7 @@ const facts = {
   userns: fc.boolean(),
   idmap: fc.boolean(),
   swapAccounting: fc.boolean(),
+  ioWeight: fc.boolean(),
 };
 const runtimes = ['runc', 'io.containerd.runc.v2', 'kata', 'io.containerd.kata-qemu.v2', 'io.containerd.runsc.v1'];
 
@@ -125,7 +126,7 @@ describe('a runtime', () => {
       'resources.pidsLimit',
       'resources.ulimits',
     ]);
-    expect(find({ resources: { ioWeight: 5, oomScoreAdj: 5 }, apparmor: 'x', userns: true })).toEqual([
+    expect(find({ resources: { ioWeight: 10, oomScoreAdj: 5 }, apparmor: 'x', userns: true })).toEqual([
       'apparmor',
       'userns',
       'resources.ioWeight',

@@ -280,6 +280,14 @@ describe('findMismatches', () => {
     ]);
   });
 
+  test('a weight that would do nothing', () => {
+    const policy = parsePolicy({ resources: { ioWeight: 500 } });
+    expect(findMismatches(policy, { ...host, ioWeight: true })).toEqual([]);
+    expect(findMismatches(policy, { ...host, ioWeight: false })).toMatchObject([
+      { path: 'resources.ioWeight', value: 500, expected: expect.stringContaining('not all disks of this host are') },
+    ]);
+  });
+
   test('a filter of system calls where there can be none', () => {
     const without = (policy: unknown) => findMismatches(parsePolicy(policy), { ...host, seccomp: false });
     expect(without({})).toMatchObject([{ path: 'seccomp', value: 'default' }]);
@@ -300,17 +308,9 @@ describe('findMismatches', () => {
         networkMode: 'allowlist',
         network: { allow: ['example.org'] },
         healthCheck: { test: ['true'] },
-        resources: { ioWeight: 5, diskMb: 5, cpus: 3, memoryMb: 2048 },
+        resources: { diskMb: 5, cpus: 3, memoryMb: 2048 },
       }).sort(),
-    ).toEqual([
-      'healthCheck',
-      'network',
-      'networkMode',
-      'resources.cpus',
-      'resources.diskMb',
-      'resources.ioWeight',
-      'resources.memoryMb',
-    ]);
+    ).toEqual(['healthCheck', 'network', 'networkMode', 'resources.cpus', 'resources.diskMb', 'resources.memoryMb']);
     expect(find({ networkIsolation: false, cpu: 3, memory: 2 ** 31 })).toEqual(['networkIsolation', 'cpu', 'memory']);
   });
 });

@@ -17,6 +17,7 @@ const host: HostFacts = {
   userns: true,
   idmap: true,
   swapAccounting: true,
+  ioWeight: true,
   initPath: '/usr/bin/catatonit',
 };
 

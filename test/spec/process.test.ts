@@ -20,6 +20,7 @@ const spec = buildSpec({
     userns: true,
     idmap: true,
     swapAccounting: true,
+    ioWeight: true,
     initPath: '/i',
   },
   hostname: 'h',

@@ -34,6 +34,7 @@ const host: HostFacts = {
   userns: true,
   idmap: true,
   swapAccounting: true,
+  ioWeight: true,
   initPath: '/usr/bin/catatonit',
 };
 

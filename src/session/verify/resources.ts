@@ -57,7 +57,7 @@ export function checkResources(resources: OciResources, group: GroupReader): Che
 }
 
 /** Documentation/admin-guide/cgroup-v1 */
-function checkLegacy({ memory, cpu, pids, devices }: OciResources, { read }: GroupReader): Check[] {
+function checkLegacy({ memory, cpu, pids, devices, blockIO }: OciResources, { read }: GroupReader): Check[] {
   const compare = (field: string, expected: number | undefined, controller: string, file: string): Check[] => {
     if (expected === undefined) return [];
     const { text, source } = read(controller, file);
@@ -70,6 +70,7 @@ function checkLegacy({ memory, cpu, pids, devices }: OciResources, { read }: Gro
     ...compare('cpu.period', cpu?.period, 'cpu', 'cpu.cfs_period_us'),
     ...compare('cpu.shares', cpu?.shares, 'cpu', 'cpu.shares'),
     ...compare('pids.limit', pids.limit, 'pids', 'pids.max'),
+    ...compare('blockIO.weight', blockIO?.weight, 'blkio', 'blkio.bfq.weight'),
     ...checkDeviceRules(devices, read('devices', 'devices.list')),
   ];
 }
@@ -88,7 +89,7 @@ function checkDeviceRules(
  * Documentation/admin-guide/cgroup-v2.rst. There the rules of devices are a program of the kernel's, which no file
  * shows: what is in /dev is checked in any case.
  */
-function checkUnified({ memory, cpu, pids }: OciResources, { read }: GroupReader): Check[] {
+function checkUnified({ memory, cpu, pids, blockIO }: OciResources, { read }: GroupReader): Check[] {
   const from = (file: string) => read('', file);
   const checks: Check[] = [];
   const compare = (field: string, expected: number | undefined, file: string) => {
@@ -112,6 +113,10 @@ function checkUnified({ memory, cpu, pids }: OciResources, { read }: GroupReader
     checks.push(judge('cpu.shares', expected, weight, source, expected.includes(weight as number)));
   }
   compare('pids.limit', pids.limit, 'pids.max');
+  if (blockIO?.weight !== undefined) {
+    const { text, source } = from('io.bfq.weight');
+    checks.push(check('blockIO.weight', blockIO.weight, readLimit(text?.replace('default ', '')), source));
+  }
   return checks;
 }
 

@@ -9,6 +9,7 @@ const asked: OciResources = {
   memory: { limit: 67_108_864, swap: 100_663_296 },
   cpu: { quota: 50_000, period: 100_000, shares: 512 },
   pids: { limit: 64 },
+  blockIO: { weight: 500 },
 };
 
 const right: Record<string, string> = {
@@ -17,6 +18,7 @@ const right: Record<string, string> = {
   'cpu.max': '50000 100000',
   'cpu.weight': '20',
   'pids.max': '64',
+  'io.bfq.weight': 'default 500',
 };
 
 function read(files: Record<string, string>): GroupReader {
@@ -31,16 +33,17 @@ test.each<[string, Record<string, string>, string[]]>([
   ['more swap', { 'memory.swap.max': '67108864' }, ['memory.swap']],
   ['no quota', { 'cpu.max': 'max 100000' }, ['cpu.quota']],
   ['another period', { 'cpu.max': '50000 10000' }, ['cpu.period']],
+  ['another weight of disks', { 'io.bfq.weight': 'default 100' }, ['blockIO.weight']],
   ['no limit of processes', { 'pids.max': 'max' }, ['pids.limit']],
 ])('cgroup v2: %s', (_, changed, fields) => {
   const checks = checkResources(asked, read({ ...right, ...changed }));
   expect(checks.flatMap(({ ok, field }) => (ok ? [] : [field]))).toEqual(
     fields.map((field) => `linux.resources.${field}`),
   );
-  expect(checks).toHaveLength(6);
+  expect(checks).toHaveLength(7);
 });
 
 test('cgroup v2: a file that is not there is not ok', () => {
   const checks = checkResources(asked, read({}));
-  expect(checks.map(({ ok, observed }) => [ok, observed])).toEqual(Array(6).fill([false, undefined]));
+  expect(checks.map(({ ok, observed }) => [ok, observed])).toEqual(Array(7).fill([false, undefined]));
 });
