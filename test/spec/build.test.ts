@@ -5,6 +5,7 @@ import { buildSpec } from '../../src/spec/build.js';
 import { chooseEnv } from '../../src/spec/environment.js';
 import { type HostFacts, isKernelAtLeast } from '../../src/spec/host.js';
 import type { ImageConfig } from '../../src/spec/image-config.js';
+import { findSchemaFaults } from './oci-schema.js';
 
 const host: HostFacts = {
   cgroup: 'v1',
@@ -22,7 +23,7 @@ const host: HostFacts = {
 };
 
 function build(policy: unknown, image: ImageConfig = {}, more: object = {}) {
-  return buildSpec({
+  const spec = buildSpec({
     policy: parsePolicy(policy),
     image,
     host,
@@ -32,6 +33,8 @@ function build(policy: unknown, image: ImageConfig = {}, more: object = {}) {
     env: {},
     ...more,
   });
+  expect(findSchemaFaults(spec)).toEqual([]);
+  return spec;
 }
 
 // Renewed with `npx vitest run --project unit test/spec -u`; the diff is what reviews read.

@@ -150,8 +150,7 @@ test('policies, images, environments and mounts: no crash, and no spec that brea
       built++;
       const broken = listBroken(made.spec, made.policy);
       if (broken.length > 0) expect({ broken, spec: made.spec }).toBeNull();
-      // Each validation takes as long as ten builds.
-      if (built % 10 === 0) expect(findSchemaFaults(JSON.parse(JSON.stringify(made.spec)))).toEqual([]);
+      expect(findSchemaFaults(made.spec)).toEqual([]);
     }),
     { numRuns: countRuns(30_000) },
   );

@@ -17,6 +17,7 @@ import { readHostFacts } from '../../src/session/host.js';
 import { buildSpec } from '../../src/spec/build.js';
 import { buildExecProcess, type ExecProcessInput } from '../../src/spec/process.js';
 import type { OciSpec } from '../../src/spec/types.js';
+import { findSchemaFaults } from './oci-schema.js';
 import { buildSyscallProbe } from './syscall-probe.js';
 
 const BUSYBOX = '/bin/busybox';
@@ -68,6 +69,8 @@ export class RuncSandbox {
       user,
       env: {},
     });
+    const faults = findSchemaFaults(spec);
+    if (faults.length > 0) throw new Error(`the spec is wrong by the specification's schema: ${faults.join('; ')}`);
     this.spec = { ...spec, root: { ...spec.root, path: rootfs } };
     writeFileSync(join(this.#dir, 'config.json'), JSON.stringify(this.spec));
     // The session keeps what it inherits: a pipe would never end.
