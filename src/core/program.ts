@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { DriverError } from './error.js';
@@ -15,11 +15,11 @@ export function findProgram(name: string, places: readonly string[] = []): strin
   return [...path, ...places].map((place) => join(place, name)).find(isExecutable);
 }
 
-/** That this process may run the file. */
+/** That it is a file which this process may run; a directory may be "executed" too, which means another thing. */
 export function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
-    return true;
+    return statSync(path).isFile();
   } catch {
     return false;
   }

@@ -1,3 +1,4 @@
+import { isExecutable } from '../core/program.js';
 import type { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
 import { readHostFacts } from '../session/host.js';
@@ -16,7 +17,7 @@ export interface HealthResult {
 /** Whether sessions of this runtime can run here and now. */
 export async function checkHealth(
   channel: Channel,
-  { runtime, snapshotter }: Pick<ResolvedOptions, 'runtime' | 'snapshotter'>,
+  { runtime, runtimeBinary, snapshotter }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'snapshotter'>,
 ): Promise<HealthResult> {
   const { address, namespace } = channel;
   const checks: HostCheck[] = [];
@@ -28,6 +29,10 @@ export async function checkHealth(
     checks.push(...checkHost(host, snapshotter));
   } catch (error) {
     checks.push(fail('host', error, 'run on Linux, as root'));
+  }
+  if (runtimeBinary !== undefined) {
+    const remedy = 'name a program of this host by its path';
+    checks.push(judge('runtimeBinary', isExecutable(runtimeBinary), { found: runtimeBinary, remedy }));
   }
   try {
     checks.push(...checkRuntime(runtime, await readRuntimeFacts(runtime)));

@@ -30,10 +30,17 @@ test('crun runs a session', async ({ skip }) => {
   await runThrough('/usr/bin/crun');
 });
 
-test('a program that is not there is refused by name, before anything is created', async () => {
-  const provider = await openProvider({ runtimeBinary: '/usr/bin/no-such-runtime' });
-  await expect(provider.createSession()).rejects.toMatchObject({
-    code: 'capability-mismatch',
-    mismatchedAttributes: ['runtimeBinary'],
-  });
-});
+test.each(['/usr/bin/no-such-runtime', '/usr/bin'])(
+  '%s is refused by name, before anything is created, and no healthy choice',
+  async (runtimeBinary) => {
+    const provider = await openProvider({ runtimeBinary });
+    expect(await provider.healthCheck()).toMatchObject({
+      healthy: false,
+      message: `${runtimeBinary}: name a program of this host by its path`,
+    });
+    await expect(provider.createSession()).rejects.toMatchObject({
+      code: 'capability-mismatch',
+      mismatchedAttributes: ['runtimeBinary'],
+    });
+  },
+);
