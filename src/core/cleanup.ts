@@ -1,4 +1,4 @@
-import { type ErrorCode, hasCode } from './error.js';
+import { addSuppressed, type ErrorCode, hasCode } from './error.js';
 
 export type Undo = () => unknown;
 
@@ -95,6 +95,20 @@ export class Cleanup {
   #listNext(): Step[] {
     const dependent = this.#steps.findLastIndex((step) => !step.isIndependent);
     return this.#steps.slice(Math.min(dependent + 1, this.#steps.length - 1)).reverse();
+  }
+}
+
+/** Runs `work` with a stack of its own and undoes all of it on every way out; both failures are kept when both fail. */
+export async function withCleanup<T>(work: (undo: Cleanup) => Promise<T>): Promise<T> {
+  const undo = new Cleanup();
+  try {
+    const result = await work(undo);
+    const failure = await undo.run();
+    if (failure !== undefined) throw failure.error;
+    return result;
+  } catch (error) {
+    const failure = await undo.run();
+    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
   }
 }
 

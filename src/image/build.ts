@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { Cleanup } from '../core/cleanup.js';
+import { Cleanup, withCleanup } from '../core/cleanup.js';
 import { addSuppressed, createInputError, DriverError, type Fault } from '../core/error.js';
 import { findProgram, runProgram } from '../core/program.js';
 import { abortSignal, accept, aFunction, checkOptions, dictionary, type Rule } from '../policy/rule.js';
@@ -78,8 +78,7 @@ export async function buildImage(
   const [name = '', ...more] = tags.map(normalizeReference);
   const { context, dockerfile } = findFiles(options);
   const run = chooseEngine(options.engine);
-  const undo = new Cleanup();
-  try {
+  return withCleanup(async (undo) => {
     const directory = await mkdtemp(join(tmpdir(), 'cadre-build-'));
     undo.defer('directory', () => rm(directory, { recursive: true, force: true }));
     const archive = join(directory, 'image.tar');
@@ -88,13 +87,8 @@ export async function buildImage(
     const [image] = await importArchive(channel, archive, { reference: name, snapshotter, signal });
     if (image === undefined) throw new DriverError('data-loss', 'the engine made no image', { operation });
     for (const other of more) await recordImage(channel, { name: other, target: image.target });
-    const failure = await undo.run();
-    if (failure !== undefined) throw failure.error;
     return image;
-  } catch (error) {
-    const failure = await undo.run();
-    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
-  }
+  });
 }
 
 function findFiles(options: BuildOptions): { context: string; dockerfile: string } {

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { Cleanup } from '../core/cleanup.js';
-import { addSuppressed } from '../core/error.js';
+import { withCleanup } from '../core/cleanup.js';
 import { ContentService } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import { DiffService } from '../generated/github.com/containerd/containerd/api/services/diff/v1/diff.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
@@ -31,22 +30,15 @@ export async function withView<T>(
   parent: string,
   work: (mounts: Mount[]) => Promise<T>,
 ): Promise<T> {
-  const undo = new Cleanup();
   const key = `cadre.dev/view/${randomBytes(8).toString('hex')}`;
-  try {
+  return withCleanup(async (undo) => {
     const { mounts } = await undo.acquire(
       'view',
       () => channel.unary(SnapshotsService.view, { snapshotter, key, parent, labels: {} }),
       () => removeSnapshot(channel, snapshotter, key),
     );
-    const result = await work(mounts);
-    const failure = await undo.run();
-    if (failure !== undefined) throw failure.error;
-    return result;
-  } catch (error) {
-    const failure = await undo.run();
-    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
-  }
+    return work(mounts);
+  });
 }
 
 /** Lets the daemon compare two file systems and write what makes `right` of `left` into the content store. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { Cleanup } from '../core/cleanup.js';
-import { addSuppressed, hasCode } from '../core/error.js';
+import { type Cleanup, withCleanup } from '../core/cleanup.js';
+import { hasCode } from '../core/error.js';
 import { describeOwner, OWNER_LABEL } from '../core/owner.js';
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import type { Channel } from '../rpc/channel.js';
@@ -27,16 +27,7 @@ export async function withOwnLease<T>(
   work: (leased: Leased) => Promise<T>,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<T> {
-  const undo = new Cleanup();
-  try {
-    const result = await work(await acquireLease(channel, undo, { signal }));
-    const failure = await undo.run();
-    if (failure !== undefined) throw failure.error;
-    return result;
-  } catch (error) {
-    const failure = await undo.run();
-    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
-  }
+  return withCleanup(async (undo) => work(await acquireLease(channel, undo, { signal })));
 }
 
 /** A lease that `undo` gives back, with a garbage collection, for work that is no one call. */

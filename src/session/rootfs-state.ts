@@ -1,5 +1,5 @@
-import { Cleanup } from '../core/cleanup.js';
-import { addSuppressed, DriverError, hasCode } from '../core/error.js';
+import { withCleanup } from '../core/cleanup.js';
+import { DriverError, hasCode } from '../core/error.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { listUnfinishedForks, releaseForkPoint } from '../image/fork-point.js';
 import { copyRootMode } from '../image/mounts.js';
@@ -73,21 +73,14 @@ export function refuseMapped({ id, asked }: SessionRecord, operation: string): v
 export async function whileStill<T>(channel: Channel, id: string, work: (state: TaskState) => Promise<T>): Promise<T> {
   const { state } = await readTask(channel, id);
   if (state !== 'running') return work(state);
-  const undo = new Cleanup();
-  try {
+  return withCleanup(async (undo) => {
     await undo.acquire(
       'pause',
       () => pauseTask(channel, id),
       () => resume(channel, id),
     );
-    const result = await work('paused');
-    const failure = await undo.run();
-    if (failure !== undefined) throw failure.error;
-    return result;
-  } catch (error) {
-    const failure = await undo.run();
-    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
-  }
+    return work('paused');
+  });
 }
 
 /** One that was killed or resumed meanwhile has nothing to be resumed. Any other is not left paused by one lost call. */

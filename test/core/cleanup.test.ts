@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Cleanup } from '../../src/core/cleanup.js';
+import { Cleanup, withCleanup } from '../../src/core/cleanup.js';
 import { addSuppressed, DriverError, formatValue } from '../../src/core/error.js';
 
 describe('Cleanup', () => {
@@ -59,6 +59,26 @@ describe('Cleanup', () => {
     });
     await Promise.all([undo.run(), undo.run(), undo.run()]);
     expect(count).toBe(1);
+  });
+
+  test('withCleanup undoes on every way out and keeps both failures', async () => {
+    const log: string[] = [];
+    const work = (outcome: () => string) =>
+      withCleanup(async (undo) => {
+        undo.defer('a', () => log.push('a'));
+        return outcome();
+      });
+    expect(await work(() => 'done')).toBe('done');
+    const failing = () => {
+      throw new DriverError('not-found', 'no x');
+    };
+    await expect(work(failing)).rejects.toMatchObject({ code: 'not-found', suppressed: [] });
+    expect(log).toEqual(['a', 'a']);
+    const broken = withCleanup(async (undo) => {
+      undo.defer('b', () => Promise.reject(new Error('busy')));
+      return failing();
+    });
+    await expect(broken).rejects.toMatchObject({ code: 'not-found', suppressed: [new Error('busy')] });
   });
 
   test.each([

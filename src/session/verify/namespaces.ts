@@ -1,9 +1,8 @@
-import { execFile } from 'node:child_process';
 import { readlinkSync, statSync } from 'node:fs';
-import { promisify } from 'node:util';
 import type { OciSpec } from '../../spec/types.js';
 import { readOptional, readStat } from '../proc.js';
 import { type Check, check, judge } from './check.js';
+import { checkInside } from './nsenter.js';
 
 /** The runtime specification's names (config-linux.md, "Namespaces") and the kernel's. */
 const files: Record<string, string> = { mount: 'mnt', network: 'net' };
@@ -48,17 +47,11 @@ export function checkNetwork({ linux }: OciSpec, pid: number): Check[] {
   ];
 }
 
-/** /proc shows the hostname of whoever reads it; only a process in the namespace sees its own (uts_namespaces(7)). */
+/** As uname(2) has it there (uts_namespaces(7)). */
 export async function checkHostname({ hostname }: OciSpec, pid: number): Promise<Check> {
-  const namespace = `/proc/${pid}/ns/uts`;
-  try {
-    const { stdout } = await promisify(execFile)('nsenter', [`--uts=${namespace}`, 'uname', '-n']);
-    return check('hostname', hostname, stdout.trimEnd(), `uname(2) in ${namespace}`);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reason = code === 'ENOENT' ? 'this host has no nsenter(1)' : message.trim();
-    return check('hostname', hostname, undefined, reason);
-  }
+  const source = `uname(2) in /proc/${pid}/ns/uts`;
+  const command = ['uname', '-n'];
+  return checkInside(pid, { field: 'hostname', expected: hostname, namespaces: ['uts'], command, source });
 }
 
 function readLink(path: string): string | undefined {
