@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { GENERATIONS } from './test/support/containerd-binary.js';
+import { relax, SLOWNESS } from './test/support/patience.js';
 import { SummaryReporter } from './test/support/summary-reporter.js';
 
 const E2E = 'test/**/*.e2e.test.ts';
@@ -9,7 +10,8 @@ export default defineConfig({
   test: {
     // A run in which a filter matched nothing has shown nothing.
     passWithNoTests: false,
-    reporters: ['default', new SummaryReporter()],
+    // Where tests are slow, each is told as it ends.
+    reporters: [SLOWNESS > 1 ? 'verbose' : 'default', new SummaryReporter()],
     projects: [
       {
         test: {
@@ -25,8 +27,9 @@ export default defineConfig({
           name: `containerd-${generation}`,
           include: [E2E],
           globalSetup: ['test/support/global-setup.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: relax(60_000),
+          hookTimeout: relax(60_000),
+          expect: { poll: { timeout: relax(1_000) } },
           // One daemon serves all files, and leaks are counted on the host: two files at once would see each other.
           fileParallelism: false,
           sequence: { groupOrder: index + 1 },

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { findContainerd, type Generation } from './containerd-binary.js';
+import { relax } from './patience.js';
 import { fetchVersion } from './raw-version.js';
 
 export interface DaemonOptions {
@@ -156,7 +157,7 @@ class PrivateDaemon implements Daemon {
   }
 
   async #waitUntilReady(child: ChildProcess): Promise<string> {
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + relax(20_000);
     for (;;) {
       if (this.#process !== child) throw new Error(`containerd ${this.generation} did not start`);
       try {

@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApiState, observeApi } from './api-state.js';
 import { type HostState, observeHost } from './host-state.js';
+import { relax } from './patience.js';
 
 export { collectGarbage } from './api-state.js';
 export { countDescriptors } from './host-state.js';
@@ -39,7 +40,7 @@ export async function observe(scope: Scope): Promise<State> {
  * Takes stock until it equals `expected` twice in a row (something may yet appear), or until `timeoutMs` is over, and
  * returns the last stock: the caller compares. A shim's end takes a moment; a leak is still there afterwards.
  */
-export async function settle(scope: Scope, expected: State, timeoutMs = 10_000): Promise<State> {
+export async function settle(scope: Scope, expected: State, timeoutMs = relax(10_000)): Promise<State> {
   const wanted = JSON.stringify(expected);
   const deadline = Date.now() + timeoutMs;
   for (let equal = 0; ; await sleep(200)) {

@@ -1,0 +1,44 @@
+/** What the guest left on its third disk, and what that means. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Results {
+  /** Exit status of vitest; undefined when the guest did not come that far. */
+  readonly status: number | undefined;
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+}
+
+/** Copies them from the disk, which is not mounted: that may be read while nobody answers for its state. */
+export function readResults(disk: string, directory: string): Results {
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  execFileSync('debugfs', ['-R', `rdump / ${directory}`, disk], { stdio: 'ignore' });
+  const read = (name: string) => (existsSync(join(directory, name)) ? readFileSync(join(directory, name), 'utf8') : '');
+  const runs = read('summary')
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Results);
+  const sum = (key: 'passed' | 'failed') => runs.reduce((total, run) => total + run[key], 0);
+  const status = read('status').trim();
+  return {
+    status: /^\d+$/.test(status) ? Number(status) : undefined,
+    passed: sum('passed'),
+    failed: sum('failed'),
+    skipped: runs.flatMap(({ skipped }) => skipped),
+  };
+}
+
+/** Why a run is no good; empty when it is. A skip for want of what the guest is there to have is none. */
+export function judge({ status, passed, failed, skipped }: Results): string[] {
+  const lacking = skipped.filter(({ reason }) => /cgroup|apparmor/i.test(reason));
+  return [
+    ...(status === undefined ? ['the guest did not come to the end of its tests'] : []),
+    ...(status !== undefined && status !== 0 ? [`vitest ended with ${status}`] : []),
+    ...(failed > 0 ? [`${failed} tests failed`] : []),
+    ...(status === 0 && passed === 0 ? ['no test passed'] : []),
+    ...lacking.map(({ name, reason }) => `skipped, though this is what the guest is for: ${name}: ${reason}`),
+  ];
+}
