@@ -173,11 +173,13 @@ export class Session implements AsyncDisposable {
 
   /** Stops every process of the session where it is, until `resume`. */
   async pause(): Promise<void> {
-    await this.#life.while(() => pauseTask(this.#context.channel, this.sessionId));
+    const pause = () => this.#life.while(() => pauseTask(this.#context.channel, this.sessionId));
+    await this.#audit.run({ action: 'pause' }, pause);
   }
 
   async resume(): Promise<void> {
-    await this.#life.while(() => resumeTask(this.#context.channel, this.sessionId));
+    const resume = () => this.#life.while(() => resumeTask(this.#context.channel, this.sessionId));
+    await this.#audit.run({ action: 'resume' }, resume);
   }
 
   /**
@@ -194,16 +196,18 @@ export class Session implements AsyncDisposable {
   async stop(options: StopOptions = {}): Promise<void> {
     checkMainOptions('stop', options);
     const hasCommand = this.#record.command !== undefined;
-    await this.#life.while(async () => {
+    const stop = async () => {
       await findRecord(this.#context.channel, this.sessionId);
       await stopTask(this.#context.channel, this.sessionId, { init: await this.#renewInit(), hasCommand }, options);
-    });
+    };
+    await this.#audit.after({ action: 'stop' }, () => this.#life.while(stop));
   }
 
   /** Runs a stopped session again, on the same root file system. */
   async start(): Promise<void> {
     const main = { record: this.#record, directory: this.#directory, spec: this.#spec };
-    this.#init = await this.#life.while(() => restartMain(this.#context, main), { mayBeStopped: true });
+    const restart = () => this.#life.while(() => restartMain(this.#context, main), { mayBeStopped: true });
+    this.#init = await this.#audit.run({ action: 'start' }, restart);
   }
 
   /**

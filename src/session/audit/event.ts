@@ -1,5 +1,15 @@
 /** What is told of: taking something in use, changing it, ending it. */
-export type AuditAction = 'create' | 'exec' | 'update' | 'kill' | 'destroy' | 'reap';
+export type AuditAction =
+  | 'create'
+  | 'exec'
+  | 'update'
+  | 'pause'
+  | 'resume'
+  | 'stop'
+  | 'start'
+  | 'kill'
+  | 'destroy'
+  | 'reap';
 
 /**
  * `begun` comes before, and one of the others after: `done`, `failed`, or `denied` for what was refused. What ends

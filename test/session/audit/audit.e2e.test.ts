@@ -41,6 +41,11 @@ test('what happens to a session, from its creation to its end, with who asked an
   await expect(session.update({ resources: { oomScoreAdj: 1 } })).rejects.toMatchObject({
     code: 'capability-mismatch',
   });
+  await session.pause();
+  await session.resume();
+  await session.stop({ timeoutMs: 100 });
+  await session.start();
+  await expect(session.start()).rejects.toMatchObject({ code: 'failed-precondition' });
   await session.kill();
   await Promise.all([session.destroy(), session.destroy()]);
   await session.destroy();
@@ -60,6 +65,15 @@ test('what happens to a session, from its creation to its end, with who asked an
     'update done',
     'update begun',
     'update denied',
+    'pause begun',
+    'pause done',
+    'resume begun',
+    'resume done',
+    'stop done',
+    'start begun',
+    'start done',
+    'start begun',
+    'start failed',
     'kill done',
     'destroy done',
   ]);
