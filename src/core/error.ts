@@ -35,6 +35,8 @@ export interface DriverErrorOptions {
   /** What the clean-up then met, in the order it was met. */
   suppressed?: readonly unknown[];
   faults?: readonly Fault[];
+  /** What whoever runs the host can do about it, where that is known; the message says it too. */
+  remedy?: string;
 }
 
 /** The one error class of this library. Switch on `code`; `cause` and `suppressed` keep every failure met. */
@@ -44,6 +46,7 @@ export class DriverError extends Error {
   readonly operation: string | undefined;
   readonly suppressed: readonly unknown[];
   readonly faults: readonly Fault[];
+  readonly remedy: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: DriverErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -51,6 +54,7 @@ export class DriverError extends Error {
     this.operation = options.operation;
     this.suppressed = options.suppressed ?? [];
     this.faults = options.faults ?? [];
+    this.remedy = options.remedy;
   }
 }
 
@@ -90,6 +94,7 @@ export function addSuppressed(error: unknown, suppressed: readonly unknown[]): u
     cause: error,
     suppressed: [...(known?.suppressed ?? []), ...suppressed],
     faults: known?.faults ?? [],
+    ...(known?.remedy === undefined ? {} : { remedy: known.remedy }),
     ...(known?.operation === undefined ? {} : { operation: known.operation }),
   });
 }

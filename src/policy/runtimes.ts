@@ -1,11 +1,11 @@
 import type { Feature } from './features.js';
 
-/** What is known of a runtime, by its name: the plain one or containerd's, such as `io.containerd.runc.v2`. */
+/** What is known of a runtime, by its name: the plain one, containerd's (`io.containerd.runc.v2`), or its shim's path. */
 export type RuntimeKind = 'runc' | 'kata' | 'other';
 
 /** `kata-qemu`, `kata-clh` and the like are Kata with another hypervisor. */
 export function classifyRuntime(name: string): RuntimeKind {
-  const plain = name.replace(/^io\.containerd\./, '').replace(/\.v\d+$/, '');
+  const plain = name.replace(/^(io\.containerd\.|\/.*\/containerd-shim-)/, '').replace(/[.-]v\d+$/, '');
   if (plain === 'runc') return 'runc';
   return /^kata(-[a-z0-9]+)*$/.test(plain) ? 'kata' : 'other';
 }

@@ -7,6 +7,7 @@ import { Auditor } from '../session/audit/auditor.js';
 import { type ForkRequest, nameFifoStore, nameStateDirectory, type SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { reapLeftovers } from '../session/reap.js';
+import { type DetectorOptions, RuntimeDetector } from '../session/runtime-detector.js';
 import type { Session } from '../session/session.js';
 import { UserFilesCache } from '../session/user-files.js';
 import { FifoStore } from '../stdio/fifo-store.js';
@@ -30,16 +31,18 @@ export class Connection {
   /** Those that were created here and are not destroyed. */
   readonly sessions = new Set<Session>();
   readonly audit: Auditor;
+  readonly runtimes: RuntimeDetector;
   readonly #options: ResolvedOptions;
   readonly #plan: PlanFork;
   #connected: Promise<Connected> | undefined;
   #version: string | undefined;
   #reaper: NodeJS.Timeout | undefined;
 
-  constructor(options: ResolvedOptions, plan: PlanFork) {
+  constructor(options: ResolvedOptions, plan: PlanFork, detector: DetectorOptions) {
     this.#options = options;
     this.#plan = plan;
     this.channel = new Channel(options);
+    this.runtimes = new RuntimeDetector(this.channel, detector);
     const { audit: sink, actor, auditFailure: onFailure } = options;
     this.audit = new Auditor({ sink, actor, onFailure });
   }

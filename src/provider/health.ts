@@ -1,11 +1,12 @@
 import { isExecutable } from '../core/program.js';
-import type { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
 import { readHostFacts } from '../session/host.js';
-import { hasOverlay, readRuntimeFacts } from '../session/runtime-facts.js';
+import { hasOverlay } from '../session/runtime-facts.js';
 import type { HostFacts } from '../spec/host.js';
-import { checkRuntime, type HostCheck, judge } from '../spec/prerequisites.js';
+import { checkContainerd, type HostCheck, judge } from '../spec/prerequisites.js';
+import type { Connection } from './connection.js';
 import { assertHost, type ResolvedOptions } from './options.js';
+import { isSupported, nameRuntime } from './plan.js';
 
 export interface HealthResult {
   healthy: boolean;
@@ -16,35 +17,38 @@ export interface HealthResult {
 
 /** Whether sessions of this runtime can run here and now. */
 export async function checkHealth(
-  channel: Channel,
+  { channel, runtimes }: Pick<Connection, 'channel' | 'runtimes'>,
   { runtime, runtimeBinary, snapshotter }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'snapshotter'>,
 ): Promise<HealthResult> {
   const { address, namespace } = channel;
   const checks: HostCheck[] = [];
   let more: Record<string, unknown> = {};
-  try {
+  const attempt = async (name: string, remedy: string, check: () => HostCheck[] | Promise<HostCheck[]>) => {
+    try {
+      checks.push(...(await check()));
+      return true;
+    } catch (error) {
+      const found = error instanceof Error ? error.message : String(error);
+      checks.push({ name, state: 'failed', found, remedy });
+      return false;
+    }
+  };
+  await attempt('host', 'run on Linux, as root', () => {
     assertHost();
     const host = readHostFacts();
     more = { ...host };
-    checks.push(...checkHost(host, snapshotter));
-  } catch (error) {
-    checks.push(fail('host', error, 'run on Linux, as root'));
-  }
-  if (runtimeBinary !== undefined) {
-    const remedy = 'name a program of this host by its path';
-    checks.push(judge('runtimeBinary', isExecutable(runtimeBinary), { found: runtimeBinary, remedy }));
-  }
-  try {
-    checks.push(...checkRuntime(runtime, await readRuntimeFacts(runtime)));
-  } catch (error) {
-    checks.push(fail('runtime', error, 'see that runc --version works'));
-  }
-  try {
-    const { version } = await probeServer(channel);
-    more = { ...more, version };
-    checks.push({ name: 'containerd', state: 'ok', found: `containerd ${version} answers at ${address}` });
-  } catch (error) {
-    checks.push(fail('containerd', error, 'start containerd, or name its socket with CONTAINERD_ADDRESS'));
+    return checkHost(host, snapshotter);
+  });
+  // Elsewhere there is nothing to look at.
+  if (process.platform === 'linux') {
+    const isReachable = await attempt('containerd', socketRemedy, async () => {
+      const { version } = await probeServer(channel);
+      more = { ...more, version };
+      return [{ ...checkContainerd(version), found: `containerd ${version} answers at ${address}` }];
+    });
+    const request = { runtime: nameRuntime(runtime), runtimeBinary };
+    await attempt('runtime', 'see that the host can be looked at', () => runtimes.check(request, { isReachable }));
+    checks.push(...checkChoice(runtime, runtimeBinary));
   }
   const failed = checks.filter(({ state }) => state === 'failed');
   const told = failed.length > 0 ? failed : checks.filter(({ name }) => name === 'containerd');
@@ -53,6 +57,24 @@ export async function checkHealth(
     message: told.map(({ found, remedy }) => (remedy === undefined ? found : `${found}: ${remedy}`)).join('; '),
     details: { ...more, address, namespace, checks },
   };
+}
+
+const socketRemedy = 'start containerd, or name its socket with CONTAINERD_ADDRESS';
+
+/** What was chosen, and this version can or cannot do. */
+function checkChoice(runtime: string, runtimeBinary: string | undefined): HostCheck[] {
+  const binary =
+    runtimeBinary === undefined
+      ? []
+      : [
+          judge('runtimeBinary', isExecutable(runtimeBinary), {
+            found: runtimeBinary,
+            remedy: 'name a program of this host by its path',
+          }),
+        ];
+  const found = 'this version runs sessions with runc alone';
+  const supported = judge(`sessions on ${runtime}`, false, { found, remedy: 'use the runtime runc' });
+  return isSupported(runtime) ? binary : [...binary, supported];
 }
 
 function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string): HostCheck[] {
@@ -69,8 +91,4 @@ function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string
   const overlay = hasOverlay();
   const remedy = 'load the module overlay';
   return [...checks, judge('overlayfs', overlay, { found: found(overlay), remedy, otherwise: 'warning' })];
-}
-
-function fail(name: string, error: unknown, remedy: string): HostCheck {
-  return { name, state: 'failed', found: error instanceof Error ? error.message : String(error), remedy };
 }

@@ -31,6 +31,10 @@ export function nameRuntime(runtime: string): string {
   return runtimes.includes(runtime) ? RUNC : runtime;
 }
 
+export function isSupported(runtime: string): boolean {
+  return runtimes.includes(runtime);
+}
+
 /** What every session of a provider is given of the host. */
 export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath' | 'runtimeBinary'>;
 
@@ -53,7 +57,7 @@ export function checkRequest(
   checkSpecInput({ command: session.command, env: chooseEnv(policy, hostEnv, session.env ?? {}) });
   listSessionFiles(policy, worktreePath);
   const faults = findMismatches(policy, place);
-  if (!runtimes.includes(place.runtime)) {
+  if (!isSupported(place.runtime)) {
     faults.push({ path: 'runtime', value: place.runtime, expected: `one of ${runtimes.join(', ')}` });
   }
   if (runtimeBinary !== undefined && !isExecutable(runtimeBinary)) {

@@ -17,6 +17,7 @@ import { readHostFacts } from '../session/host.js';
 import type { SessionInfo } from '../session/info.js';
 import { type ListFilter, listSessions } from '../session/list.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
+import type { DetectorOptions } from '../session/runtime-detector.js';
 import type { Session } from '../session/session.js';
 import type { HostFacts } from '../spec/host.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
@@ -25,8 +26,8 @@ import { type CreateOptions, parseCreateOptions, type SessionOptions } from './c
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
-import { type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import { checkRequest, planSession } from './plan.js';
+import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import { checkRequest, nameRuntime, planSession } from './plan.js';
 import { previewSession, type SessionPlan } from './preview.js';
 import { provideImage } from './pull-policy.js';
 import { Volumes } from './volumes.js';
@@ -46,9 +47,12 @@ export class ContainerdProvider implements AsyncDisposable {
   readonly #images = new Map<string, Image>();
 
   /** Throws `invalid-argument`, naming every fault, when an option is wrong. */
-  constructor(options: ProviderOptions) {
+  constructor(options: ProviderOptions);
+  /** @internal */
+  constructor(options: ProviderOptions, detector: DetectorOptions);
+  constructor(options: ProviderOptions, detector: DetectorOptions = {}) {
     this.#options = resolveOptions(options);
-    this.#connection = new Connection(this.#options, (...args) => this.#planFork(...args));
+    this.#connection = new Connection(this.#options, (...args) => this.#planFork(...args), detector);
   }
 
   /**
@@ -61,7 +65,7 @@ export class ContainerdProvider implements AsyncDisposable {
 
   /** Asks whether sessions can run here and now. Never rejects: what is wrong is in `message`. */
   healthCheck(): Promise<HealthResult> {
-    return checkHealth(this.#connection.channel, this.#options);
+    return checkHealth(this.#connection, this.#options);
   }
 
   /**
@@ -77,6 +81,7 @@ export class ContainerdProvider implements AsyncDisposable {
   /** Everything that a creation needs, before anything is created. */
   async #prepare(policy: unknown): Promise<{ context: SessionContext; request: CreateRequest }> {
     const { session: asked, policy: resolved } = parseCreateOptions(policy, this.#options.base);
+    assertHost();
     const host = readHostFacts();
     const check = () => checkRequest(resolved, asked, this.#describePlace(host, asked.runtime), this.#options);
     check();
@@ -84,6 +89,7 @@ export class ContainerdProvider implements AsyncDisposable {
     const { context, uuid } = await this.#connection.connect();
     // Again, now that the daemon is known.
     check();
+    await this.#requireRuntime(asked.runtime);
     const image = await this.#getImage(asked);
     const facts = { ...this.#options, context, uuid, host, seccomp };
     return { context, request: planSession(resolved, asked, image, facts) };
@@ -197,8 +203,16 @@ export class ContainerdProvider implements AsyncDisposable {
     const host = readHostFacts();
     const policy = override === undefined ? request.policy : parsePolicy(override, { base: this.#options.base });
     checkRequest(policy, session, this.#describePlace(host, runtime), this.#options);
+    await this.#requireRuntime(runtime);
     const seccomp = await readConfinement(policy);
     return planSession(policy, session, image, { ...this.#options, ...connected, host, seccomp });
+  }
+
+  /** Looks whether the runtime is there, once the daemon has answered. */
+  async #requireRuntime(runtime = this.#options.runtime): Promise<void> {
+    const { runtimeBinary } = this.#options;
+    const { runtimes, version = '' } = this.#connection;
+    await runtimes.require({ runtime: nameRuntime(runtime), runtimeBinary }, version);
   }
 
   #describePlace(host: HostFacts, runtime = this.#options.runtime) {

@@ -1,51 +1,92 @@
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
-import { findProgram, runProgram } from '../core/program.js';
-import { nameKataConfiguration, nameShim, type RuntimeFacts } from '../spec/prerequisites.js';
+import { hasCode } from '../core/error.js';
+import { isExecutable, runProgram } from '../core/program.js';
+import { nameKataConfiguration, nameShim, type ProgramFacts, type RuntimeFacts } from '../spec/prerequisites.js';
+import type { DaemonProcess } from './daemon.js';
 
-/** Beside PATH: where distributions and Kata's own archive put shims. */
-const shimPlaces = ['/usr/bin', '/usr/local/bin', '/opt/kata/bin'];
-const sbin = ['/usr/sbin', '/sbin'];
+/** Where distributions and Kata's own archive put programs, for when the daemon's PATH is not known. */
+const usualPlaces = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', '/opt/kata/bin'];
 const configurationPlaces = [
   '/etc/kata-containers',
   '/usr/share/defaults/kata-containers',
   '/opt/kata/share/defaults/kata-containers',
-];
+].flatMap((place) => [place, join(place, 'runtime-rs')]);
 /** For a program to tell its version, in ms. */
 const VERSION_MS = 2_000;
+/** For Kata to look at the host, in ms. */
+const CHECK_MS = 5_000;
 
-/** Looks for what a runtime stands on. `hostRoot` is where /dev, /proc and Kata's configuration are looked for. */
-export async function readRuntimeFacts(runtime: string, { hostRoot = '/' } = {}): Promise<RuntimeFacts> {
-  const shim = nameShim(runtime);
-  const at = (path: string) => join(hostRoot, path);
-  const configuration = configurationPlaces.map((place) => join(place, nameKataConfiguration(runtime)));
+export interface FactsRequest {
+  /** containerd's name of the runtime, or the path of its shim. */
+  runtime: string;
+  /** What runc's shim is to run. Defaults to runc. */
+  runtimeBinary?: string | undefined;
+  /** Kata's configuration, where one was chosen. */
+  configPath?: string | undefined;
+  daemon?: DaemonProcess | undefined;
+  /** What the shim itself said to containerd 2; undefined where it was not asked. */
+  answers?: boolean | undefined;
+  /** Where the host's nodes and files are. Defaults to where the daemon sees them. */
+  hostRoot?: string | undefined;
+  /** Also run programs of the host that tell of themselves, which takes a while. Defaults to false. */
+  isThorough?: boolean;
+}
+
+/** Looks for what a runtime stands on, where the daemon would look. */
+export async function readRuntimeFacts(request: FactsRequest): Promise<RuntimeFacts> {
+  const { runtime, answers, daemon, hostRoot = daemon?.root ?? '', isThorough = false } = request;
+  const places = daemon?.places ?? [...(process.env.PATH ?? '').split(':'), ...usualPlaces];
+  const find = (program: string) => findIn(places, daemon?.root ?? '', program);
+  const shim = find(nameShim(runtime));
+  const kataRuntime = isThorough && daemon?.root === '' ? find('kata-runtime') : undefined;
   return {
     kernel: os.release(),
-    shim: shim.startsWith('/')
-      ? isAccessible(shim, constants.X_OK)
-        ? shim
-        : undefined
-      : findProgram(shim, shimPlaces),
-    runc: await readRuncVersion(),
-    kvm: isAccessible(at('/dev/kvm')),
-    vsock: isAccessible(at('/dev/vhost-vsock')),
-    virtualization: hasVirtualization(at('/proc/cpuinfo')),
-    configuration: configuration.find((path) => existsSync(at(path))),
+    shim: answers === true ? (shim ?? nameShim(runtime)) : answers === false ? undefined : shim,
+    isCertain: answers !== undefined || daemon !== undefined,
+    runc: await describeProgram(request.runtimeBinary ?? find('runc'), { isThorough, root: daemon?.root ?? '' }),
+    kvm: tryToOpen(join(hostRoot, '/dev/kvm')),
+    vsock: tryToOpen(join(hostRoot, '/dev/vhost-vsock')),
+    virtualization: hasVirtualization(join(hostRoot, '/proc/cpuinfo')),
+    configuration: findConfiguration(request, hostRoot),
+    kataCheck: kataRuntime === undefined ? undefined : await runKataCheck(kataRuntime),
   };
 }
 
-/** The file systems that the kernel knows by now (proc_filesystems(5)): overlay may still be a module to load. */
+function findIn(places: readonly string[], root: string, program: string): string | undefined {
+  const paths = program.startsWith('/') ? [program] : places.map((place) => join(place, program));
+  return paths.find((path) => isExecutable(join(root, path)));
+}
+
+/** In the order in which Kata takes them: what it was told, its environment, its own places. */
+function findConfiguration(
+  { runtime, configPath, daemon }: FactsRequest,
+  hostRoot: string,
+): RuntimeFacts['configuration'] {
+  const name = nameKataConfiguration(runtime);
+  const chosen = configPath ?? daemon?.environment.KATA_CONF_FILE;
+  const names = new Set([name, 'configuration.toml']);
+  const paths =
+    chosen === undefined
+      ? [...names].flatMap((file) => configurationPlaces.map((place) => join(place, file)))
+      : [chosen];
+  const path = paths.find((candidate) => existsSync(join(hostRoot, candidate)));
+  return { path: path ?? chosen ?? name, isThere: path !== undefined };
+}
+
+/** The overlay file system may still be a module to load: these are what the kernel knows by now (proc_filesystems(5)). */
 export function hasOverlay(): boolean {
   return /\boverlay$/m.test(readFileSync('/proc/filesystems', 'utf8'));
 }
 
-function isAccessible(path: string, mode = constants.R_OK | constants.W_OK): boolean {
+/** The error of the attempt. To look at the mode is not enough: a node may be there whose module is not. */
+function tryToOpen(path: string): string | undefined {
   try {
-    accessSync(path, mode);
-    return true;
-  } catch {
-    return false;
+    closeSync(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
   }
 }
 
@@ -55,17 +96,32 @@ function hasVirtualization(path: string): boolean {
   return existsSync(path) && /^flags\s*:.*\b(vmx|svm)\b/m.test(readFileSync(path, 'utf8'));
 }
 
-async function readRuncVersion(): Promise<string | undefined> {
-  const runc = findProgram('runc', sbin);
-  if (runc === undefined) return undefined;
-  let version: string | undefined;
-  const onLine = (line: string) => {
-    version ??= /^runc version (\S+)/.exec(line)?.[1];
-  };
-  await runProgram(runc, ['--version'], {
-    operation: 'runc --version',
-    onLine,
-    signal: AbortSignal.timeout(VERSION_MS),
-  });
-  return version;
+async function describeProgram(
+  path: string | undefined,
+  { isThorough, root }: { isThorough: boolean; root: string },
+): Promise<ProgramFacts | undefined> {
+  // What lies in another root has libraries of its own there.
+  if (path === undefined || !isThorough || root !== '') return path === undefined ? undefined : { path };
+  const { lines, problem } = await run(path, ['--version'], VERSION_MS);
+  if (problem !== undefined) return { path, problem };
+  return lines[0] === undefined ? { path, problem: 'says nothing' } : { path, says: lines[0] };
+}
+
+/** Without a look for newer versions on the internet. */
+async function runKataCheck(path: string): Promise<RuntimeFacts['kataCheck']> {
+  const { lines, problem } = await run(path, ['check', '--no-network-checks'], CHECK_MS);
+  const says = lines.find((line) => line.includes('System is capable')) ?? problem ?? lines.at(-1) ?? 'says nothing';
+  return { passed: problem === undefined, says };
+}
+
+async function run(path: string, args: string[], ms: number): Promise<{ lines: string[]; problem?: string }> {
+  const lines: string[] = [];
+  const operation = `${path} ${args.join(' ')}`;
+  try {
+    await runProgram(path, args, { operation, onLine: (line) => lines.push(line), signal: AbortSignal.timeout(ms) });
+    return { lines };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.replaceAll('\n', ' ') : String(error);
+    return { lines, problem: hasCode(error, 'canceled') ? `${operation} did not end in ${ms} ms` : reason };
+  }
 }

@@ -9,6 +9,7 @@ import {
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import type { Channel } from '../rpc/channel.js';
+import { explainFailure } from '../spec/failures.js';
 import { findCgroup, type SessionCgroup } from './cgroup.js';
 import { type KillReport, waitUntilGone } from './kill-tree.js';
 import { readStat } from './proc.js';
@@ -41,25 +42,26 @@ export async function createTask(channel: Channel, id: string, rootfs: Mount[], 
   try {
     return (await channel.unary(TasksService.create, request, { deadlineMs: null })).pid;
   } catch (error) {
-    throw describeCreateFailure(error);
+    throw describeFailure(error);
   }
 }
 
-// include/uapi/asm-generic/resource.h, by number
-const rlimits =
-  'cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice rtprio rttime'.split(' ');
-
-/** runc tells of a limit by its number; it is the user's to mend. */
-function describeCreateFailure(error: unknown): unknown {
-  const type = error instanceof Error ? error.message.match(/error setting rlimit type (\d+)/)?.[1] : undefined;
-  if (type === undefined) return error;
-  const name = rlimits[Number(type)] ?? type;
-  const message = `the hard limit of ${name} in resources.ulimits is above what containerd itself has on this host`;
-  return new DriverError('failed-precondition', message, { operation: 'Tasks.Create', cause: error });
+/** A shim's words, or runc's, as what they come from. */
+function describeFailure(error: unknown): unknown {
+  if (!(error instanceof DriverError)) return error;
+  const cause = explainFailure(error.message);
+  if (cause === undefined) return error;
+  const { code, message, remedy } = cause;
+  const operation = error.operation ?? 'Tasks.Create';
+  return new DriverError(code, `${message}: ${remedy}`, { operation, remedy, cause: error });
 }
 
 export async function startTask(channel: Channel, id: string): Promise<void> {
-  await channel.unary(TasksService.start, { containerId: id, execId: '' }, { deadlineMs: 60_000 });
+  try {
+    await channel.unary(TasksService.start, { containerId: id, execId: '' }, { deadlineMs: 60_000 });
+  } catch (error) {
+    throw describeFailure(error);
+  }
 }
 
 export async function readMounts(channel: Channel, snapshotter: string, key: string): Promise<Mount[]> {

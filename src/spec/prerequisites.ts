@@ -12,20 +12,32 @@ export interface HostCheck {
   remedy?: string;
 }
 
-/** What is found of a runtime on a host. Paths are as the host has them; undefined is what is not there. */
+/** A program of the host, with the first line of what its `--version` says, or why it says none, where it was asked. */
+export interface ProgramFacts {
+  path: string;
+  says?: string;
+  problem?: string;
+}
+
+/**
+ * What is found of a runtime on a host. Paths are as containerd sees them; undefined is what is not there. A device is
+ * undefined when it can be opened, else it is the error of the attempt, such as `ENOENT`.
+ */
 export interface RuntimeFacts {
   kernel: string;
-  /** Of the shim, as the PATH of this process has it; the daemon's may differ. */
   shim: string | undefined;
-  /** As `runc --version` prints it, such as `1.1.5+ds1`. */
-  runc?: string | undefined;
-  /** The device can be read and written. */
-  kvm: boolean;
-  vsock: boolean;
+  /** The places are containerd's own, so that what is not there is not there for it; else they are guesses. */
+  isCertain: boolean;
+  /** What runc's shim runs: runc, or the program that was chosen instead. */
+  runc?: ProgramFacts | undefined;
+  kvm: string | undefined;
+  vsock: string | undefined;
   /** The processor has VT-x, SVM, or is of a kind whose flags do not tell. */
   virtualization: boolean;
-  /** Kata's configuration. */
-  configuration: string | undefined;
+  /** Kata's configuration: the one that was found, or what was looked for. */
+  configuration: { path: string; isThere: boolean };
+  /** Outcome of `kata-runtime check`; undefined where it was not run. */
+  kataCheck?: { passed: boolean; says: string } | undefined;
 }
 
 /** File name of the shim of a runtime: `io.containerd.NAME.VERSION` is `containerd-shim-NAME-VERSION` to containerd. */
@@ -41,60 +53,113 @@ export function nameKataConfiguration(runtime: string): string {
   return hypervisor === undefined ? 'configuration.toml' : `configuration-${hypervisor}.toml`;
 }
 
+/** 1.6 is the oldest that is tested; 1.5 lacks what creations rely on. */
+export function checkContainerd(version: string): HostCheck {
+  const [major = Number.NaN, minor = Number.NaN] = version.replace(/^v/, '').split('.').map(Number.parseFloat);
+  const isKnown = Number.isFinite(major) && Number.isFinite(minor);
+  return judge('containerd', isKnown && (major > 1 || (major === 1 && minor >= 6)), {
+    found: `containerd ${version}`,
+    remedy: isKnown ? 'install containerd 1.6 or later' : 'see that it is 1.6 or later, as its version does not tell',
+    otherwise: isKnown ? 'failed' : 'warning',
+  });
+}
+
 /** What a runtime stands on, each with what was found and, where it is missing, how to get it. */
 export function checkRuntime(runtime: string, facts: RuntimeFacts): HostCheck[] {
   const kind = classifyRuntime(runtime);
+  const place = runtime.startsWith('/') ? 'at its path' : 'on the PATH of containerd';
   const shim = judge(`shim of ${runtime}`, facts.shim !== undefined, {
-    found: facts.shim ?? `no ${nameShim(runtime)} on PATH`,
-    remedy: `install ${nameShim(runtime)} into a directory on the PATH of containerd`,
-    // The daemon has a PATH of its own, and runc's shim comes with the daemon.
-    otherwise: kind === 'runc' ? 'warning' : 'failed',
+    found: facts.shim ?? `no ${nameShim(runtime)} ${place}`,
+    remedy: tellShim(runtime),
+    // Where containerd's own places could not be read, it may find what was not found here.
+    otherwise: facts.isCertain ? 'failed' : 'warning',
   });
-  if (kind === 'runc') return [shim, checkRunc(facts.runc)];
-  const supported: HostCheck = {
-    name: `sessions on ${runtime}`,
-    state: 'failed',
-    found: 'this version runs sessions with runc alone',
-    remedy: 'use the runtime runc',
-  };
-  return kind === 'kata' ? [shim, ...checkKata(runtime, facts), supported] : [shim, supported];
+  if (kind === 'runc') return [shim, checkRunc(facts)];
+  return kind === 'kata' ? [shim, ...checkKata(facts)] : [shim];
 }
 
-function checkKata(runtime: string, { kernel, kvm, vsock, virtualization, configuration }: RuntimeFacts): HostCheck[] {
-  const file = nameKataConfiguration(runtime);
-  return [
+/** How to get a shim. */
+export function tellShim(runtime: string): string {
+  const shim = nameShim(runtime);
+  if (shim.startsWith('/')) return `install ${shim}, or name the runtime as io.containerd.NAME.VERSION`;
+  const place = `${shim} into a directory on the PATH of containerd, such as /usr/local/bin`;
+  return classifyRuntime(runtime) === 'kata'
+    ? `install Kata Containers 3 or later and link ${place}`
+    : `install ${place}`;
+}
+
+function checkKata(facts: RuntimeFacts): HostCheck[] {
+  const { kernel, kvm, vsock, virtualization, configuration, kataCheck } = facts;
+  const { path, isThere } = configuration;
+  const checks = [
     judge('kernel', isKernelAtLeast(kernel, 5, 10), { found: kernel, remedy: 'boot a kernel of at least 5.10' }),
     judge('virtualization', virtualization, {
       found: virtualization ? 'not ruled out by the processor' : 'neither vmx nor svm among the flags of the processor',
-      remedy: 'enable VT-x or SVM in the firmware, or nested virtualization where this host is a machine itself',
+      remedy: remedies.virtualization,
+      // A hypervisor may hide the flags; the device cannot be opened without them.
+      otherwise: kvm === undefined ? 'warning' : 'failed',
     }),
-    judge('/dev/kvm', kvm, {
-      found: kvm ? 'can be opened' : 'not there, or not to be read and written',
-      remedy: 'load the module kvm_intel or kvm_amd',
-    }),
-    judge('/dev/vhost-vsock', vsock, {
-      found: vsock ? 'can be opened' : 'not there, or not to be read and written',
-      remedy: 'load the module vhost_vsock',
-    }),
-    judge('kata configuration', configuration !== undefined, {
-      found: configuration ?? `no ${file}`,
-      remedy: `install Kata Containers, or put ${file} into /etc/kata-containers`,
+    judge('/dev/kvm', kvm === undefined, { found: tellDevice(kvm), remedy: remedies.kvm }),
+    judge('/dev/vhost-vsock', vsock === undefined, { found: tellDevice(vsock), remedy: remedies.vsock }),
+    judge('kata configuration', isThere, {
+      found: isThere ? path : `no ${path}`,
+      remedy: tellConfiguration(path),
     }),
   ];
+  if (kataCheck === undefined) return checks;
+  const remedy = 'see what kata-runtime check --verbose says';
+  const { passed, says: found } = kataCheck;
+  return [...checks, judge('kata-runtime check', passed, { found, remedy, otherwise: 'warning' })];
 }
 
-/** CVE-2025-31133, -52565 and -52881 are fixed in 1.2.8 and 1.3.3; distributions fix older ones without a new number. */
-function checkRunc(version: string | undefined): HostCheck {
-  if (version === undefined) {
-    const remedy = 'install runc, or see that the PATH of containerd has it';
-    return { name: 'runc', state: 'warning', found: 'no runc on PATH', remedy };
+/** How to get a configuration of that name, or at that path. */
+export function tellConfiguration(file: string): string {
+  return `install Kata Containers, or put ${file.startsWith('/') ? 'one there' : `${file} into /etc/kata-containers`}`;
+}
+
+/** What to do about a part that Kata lacks, whether it is found missing before a creation or by one. */
+export const remedies = {
+  virtualization: 'enable VT-x or SVM in the firmware, or nested virtualization where this host is a machine itself',
+  kvm: 'load the module kvm_intel or kvm_amd, and let the daemon read and write /dev/kvm',
+  vsock: 'load the module vhost_vsock',
+} as const;
+
+function tellDevice(error: string | undefined): string {
+  if (error === undefined) return 'can be opened';
+  if (error === 'ENOENT') return 'not there';
+  return `there, but cannot be opened: ${error}`;
+}
+
+/** Of runc's advisories, those that let a container reach its host. Distributions fix older versions without a new number. */
+const runcFixes: { cves: string; isFixed: (minor: number, patch: number) => boolean; since: string }[] = [
+  { cves: 'CVE-2024-21626', since: '1.1.12', isFixed: (minor, patch) => minor > 1 || (minor === 1 && patch >= 12) },
+  {
+    cves: 'CVE-2025-31133, CVE-2025-52565, CVE-2025-52881',
+    since: '1.2.8 or 1.3.3',
+    isFixed: (minor, patch) => minor > 3 || (minor === 3 && patch >= 3) || (minor === 2 && patch >= 8),
+  },
+];
+
+function checkRunc({ runc, isCertain }: RuntimeFacts): HostCheck {
+  if (runc === undefined) {
+    const remedy = 'install runc into a directory on the PATH of containerd';
+    const found = isCertain ? 'no runc on the PATH of containerd' : 'no runc on PATH';
+    return { name: 'runc', state: isCertain ? 'failed' : 'warning', found, remedy };
   }
+  const { path, says, problem } = runc;
+  if (says === undefined) {
+    const found = problem === undefined ? path : `${path}: ${problem}`;
+    const remedy = `see that ${path} --version works`;
+    return judge('runc', problem === undefined, { found, remedy, otherwise: 'warning' });
+  }
+  const version = /^runc version (\S+)/.exec(says)?.[1];
+  // Another program, such as crun, with advisories of its own.
+  if (version === undefined) return { name: 'runc', state: 'ok', found: `${path}: ${says}` };
   const [major = 0, minor = 0, patch = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
-  const isFixed =
-    major > 1 || (major === 1 && (minor > 3 || (minor === 3 && patch >= 3) || (minor === 2 && patch >= 8)));
-  const remedy =
-    'update runc to 1.2.8, 1.3.3 or later, or see that its package has the fixes of CVE-2025-31133, -52565 and -52881';
-  return judge('runc', isFixed, { found: version, remedy, otherwise: 'warning' });
+  const open = major > 1 ? [] : runcFixes.filter(({ isFixed }) => major < 1 || !isFixed(minor, patch));
+  const list = open.map(({ cves, since }) => `${cves} (${since})`).join(', ');
+  const remedy = `update runc, or see that its package has the fixes of ${list}`;
+  return judge('runc', open.length === 0, { found: version, remedy, otherwise: 'warning' });
 }
 
 /** A check with its remedy where it does not hold. */

@@ -13,7 +13,7 @@ test('a host on which sessions run is healthy, and every check is told', () => {
   const { status, healthy, checks } = diagnose();
   expect({ status, healthy }).toEqual({ status: 0, healthy: true });
   expect([...checks.keys()].sort()).toEqual(
-    ['cgroup', 'containerd', 'init', 'overlayfs', 'runc', 'seccomp', 'shim of runc'].sort(),
+    ['cgroup', 'containerd', 'init', 'overlayfs', 'runc', 'seccomp', 'shim of io.containerd.runc.v2'].sort(),
   );
   expect(checks.get('containerd')?.found).toContain(context.version);
   const { status: tableStatus, stdout } = cadre('doctor');
@@ -27,8 +27,9 @@ test('Kata where there is none fails with the missing shim and how to get it', (
   expect(checks.get('shim of io.containerd.kata-absent.v2')).toEqual({
     name: 'shim of io.containerd.kata-absent.v2',
     state: 'failed',
-    found: 'no containerd-shim-kata-absent-v2 on PATH',
-    remedy: 'install containerd-shim-kata-absent-v2 into a directory on the PATH of containerd',
+    found: 'no containerd-shim-kata-absent-v2 on the PATH of containerd',
+    remedy:
+      'install Kata Containers 3 or later and link containerd-shim-kata-absent-v2 into a directory on the PATH of containerd, such as /usr/local/bin',
   });
   expect(checks.get('kata configuration')).toMatchObject({ state: 'failed', found: 'no configuration-absent.toml' });
 });

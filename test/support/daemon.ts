@@ -22,6 +22,8 @@ export interface DaemonOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Appended to config.toml. */
   readonly config?: string;
+  /** Shell commands run before it, in a mount namespace of its own: what they mount, it and its shims alone see. */
+  readonly prelude?: string;
 }
 
 export interface Daemon {
@@ -96,7 +98,11 @@ class PrivateDaemon implements Daemon {
     // sbin: Debian's runc may lie there, and a user's PATH often lacks it.
     const path = [...(this.#options.path ?? []), directory, process.env.PATH, '/usr/sbin:/sbin'].join(':');
     const log = openSync(join(this.root, 'containerd.log'), 'a');
-    const child = spawn(join(directory, 'containerd'), ['--config', config], {
+    const command = [join(directory, 'containerd'), '--config', config];
+    const { prelude } = this.#options;
+    const wrapped = prelude === undefined ? [] : ['unshare', '--mount', 'sh', '-ec', `${prelude}\nexec "$@"`, 'sh'];
+    const [program = '', ...args] = [...wrapped, ...command];
+    const child = spawn(program, args, {
       env: { ...process.env, TMPDIR: join(this.root, 'tmp'), ...this.#options.env, PATH: path },
       // A session of its own: Ctrl-C reaches the tests, which then stop it in order.
       detached: true,

@@ -2,13 +2,17 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import type { ProviderOptions } from '../../src/provider/options.js';
+import type { DetectorOptions } from '../../src/session/runtime-detector.js';
 import { context } from './context.js';
 
 /** A provider on this file's namespace, with the busybox image imported; disposed after the file's tests. */
-export async function openProvider(options: Partial<ProviderOptions> = {}): Promise<ContainerdProvider> {
+export async function openProvider(
+  options: Partial<ProviderOptions> = {},
+  detector: DetectorOptions = {},
+): Promise<ContainerdProvider> {
   const { address, namespace, stateRoot, images } = context;
   const given = { image: images.reference, address, namespace, stateRoot, volumeRoot: join(context.root, 'volumes') };
-  const provider = new ContainerdProvider({ ...given, ...options });
+  const provider = new ContainerdProvider({ ...given, ...options }, detector);
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);
   return provider;
