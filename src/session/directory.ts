@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, realpath, rm } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { DriverError, type ErrorCode } from '../core/error.js';
@@ -52,7 +52,9 @@ export async function removeDirectory(path: string): Promise<void> {
 
 /** Emptied first: a mount may live on in a mount namespace that someone made meanwhile. */
 async function unmount(point: string): Promise<void> {
-  for (const name of await readdir(point)) await rm(join(point, name), { recursive: true, force: true });
+  // A namespace is mounted on a file, and has nothing in it.
+  const names = (await lstat(point)).isDirectory() ? await readdir(point) : [];
+  for (const name of names) await rm(join(point, name), { recursive: true, force: true });
   await run('umount', ['--', point]).catch((error: unknown) => {
     // Another process of ours was faster.
     if (readMountTable('self').some((entry) => entry.point === point)) throw error;

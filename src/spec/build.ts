@@ -26,6 +26,8 @@ export interface SpecInput {
   binds?: readonly Bind[];
   /** Where commands begin. Defaults to the image's working directory. */
   cwd?: string | undefined;
+  /** Path of the network namespace. Defaults to a new one, which holds loopback alone. */
+  netns?: string | undefined;
   /** Content of the file that the policy names. */
   seccomp?: OciSeccomp | undefined;
 }
@@ -53,7 +55,7 @@ export function listCommand({ process }: OciSpec): string[] {
  * for an image that asks for what no process can be given, and CapabilityMismatchError where calls cannot be filtered.
  */
 export function buildSpec(input: SpecInput): OciSpec {
-  const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env, binds } = input;
+  const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env, binds, netns } = input;
   if (host.initPath === undefined) {
     throw new DriverError('failed-precondition', 'no static init was found on this host: install catatonit');
   }
@@ -86,8 +88,10 @@ export function buildSpec(input: SpecInput): OciSpec {
     mounts: buildMounts(policy, host.initPath, binds),
     linux: {
       cgroupsPath,
-      // The network namespace is new and stays empty but for loopback.
-      namespaces: [...namespaces, ...(policy.userns === undefined ? [] : ['user'])].map((type) => ({ type })),
+      namespaces: [...namespaces, ...(policy.userns === undefined ? [] : ['user'])].map((type) => ({
+        type,
+        ...(type === 'network' && netns !== undefined ? { path: netns } : {}),
+      })),
       ...(policy.userns === undefined ? {} : buildIdMappings(policy.userns)),
       resources: buildResources(policy, host),
       ...(seccomp === undefined ? {} : { seccomp }),
