@@ -14,4 +14,4 @@ step 'dead code' npx knip
 step 'generated code and protos' bash scripts/generate.sh --check
 step 'package' npx publint --strict
 step 'types of the package' npx attw --pack . --profile esm-only
-step 'API report (npm run api renews it)' npx api-extractor run
+step 'API report (npm run api renews it) and pages' bash scripts/api-pages.sh

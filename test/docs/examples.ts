@@ -8,24 +8,37 @@ const NAME = '@cadre-dev/runtime-provider-containerd';
 export interface Example {
   /** `docs/policy.md:8`, the line of the block's fence. */
   place: string;
+  /** What stands behind the fence; empty for what a program prints. */
+  language: string;
   code: string;
 }
 
-/** Every block of TypeScript that a user reads. */
-export function readExamples(): Example[] {
-  const pages = [
-    'README.md',
+/** Every page that a user reads. */
+export function listPages(): string[] {
+  const isPage = (name: string) => name.endsWith('.md');
+  return [
+    ...readdirSync('.').filter(isPage),
     ...readdirSync('docs')
-      .filter((name) => name.endsWith('.md'))
+      .filter(isPage)
       .map((name) => `docs/${name}`),
   ];
-  return pages.flatMap((page) => {
+}
+
+/** Every block of those pages. */
+export function readBlocks(): Example[] {
+  return listPages().flatMap((page) => {
     const text = readFileSync(page, 'utf8');
-    return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(({ index, 1: code = '' }) => ({
+    return [...text.matchAll(/^```(.*)\n([\s\S]*?)^```$/gm)].map(({ index, 1: language = '', 2: code = '' }) => ({
       place: `${page}:${text.slice(0, index).split('\n').length}`,
+      language,
       code,
     }));
   });
+}
+
+/** Every block of TypeScript. */
+export function readExamples(): Example[] {
+  return readBlocks().filter(({ language }) => language === 'ts');
 }
 
 /** A project that has this package as a user has it: by its name, with what it exports and nothing else. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { context } from '../support/context.js';
 import { compile, makeProject, readExamples } from './examples.js';
@@ -8,13 +8,28 @@ import { compile, makeProject, readExamples } from './examples.js';
 export function runExample(page: string): string {
   const example = readExamples().find(({ place }) => place.startsWith(`${page}:`));
   if (example === undefined) throw new Error(`no example in ${page}`);
+  return runProgram((path) => writeFileSync(path, example.code));
+}
+
+/** Runs a program of examples/ with the image in the store, and returns what it prints. */
+export function runFile(path: string, ...args: string[]): string {
+  return runProgram((program) => cpSync(path, program), args);
+}
+
+function runProgram(write: (path: string) => void, args: string[] = []): string {
   const project = makeProject();
   try {
-    writeFileSync(join(project, 'program.ts'), example.code);
+    write(join(project, 'program.ts'));
     compile(project);
     symlinkSync(context.images.dockerArchive, join(project, 'busybox.tar'));
-    const env = { ...process.env, CONTAINERD_ADDRESS: context.address, CONTAINERD_NAMESPACE: context.namespace };
-    return execFileSync(process.execPath, ['program.js'], { cwd: project, env, encoding: 'utf8' });
+    const { address, namespace, images } = context;
+    const env = {
+      ...process.env,
+      CONTAINERD_ADDRESS: address,
+      CONTAINERD_NAMESPACE: namespace,
+      IMAGE: images.reference,
+    };
+    return execFileSync(process.execPath, ['program.js', ...args], { cwd: project, env, encoding: 'utf8' });
   } finally {
     rmSync(project, { recursive: true });
   }

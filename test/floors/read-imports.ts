@@ -6,7 +6,8 @@ export interface Import {
   to: string;
 }
 
-const floors: Record<string, number> = {
+/** Which floor each module of src is on. */
+export const floors: Record<string, number> = {
   core: 0,
   generated: 0,
   policy: 1,
