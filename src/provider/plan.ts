@@ -39,7 +39,7 @@ export function isSupported(runtime: string): boolean {
 export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath' | 'runtimeBinary'>;
 
 export interface PlanInput extends Surroundings {
-  context: SessionContext;
+  context: Pick<SessionContext, 'channel' | 'owner' | 'snapshotter'>;
   /** Of the daemon. */
   uuid: string;
   host: HostFacts;

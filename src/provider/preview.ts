@@ -1,14 +1,16 @@
 import { CapabilityMismatchError, type Fault } from '../core/error.js';
-import { getImage } from '../image/image.js';
+import { getImage, type Image } from '../image/image.js';
 import type { Place } from '../policy/capabilities.js';
 import { redact } from '../policy/redact.js';
 import { readConfinement } from '../session/confinement.js';
+import type { CreateRequest } from '../session/create.js';
 import { readHostFacts } from '../session/host.js';
 import { previewSpec } from '../session/preview.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
 import { type Finding, scorePolicy } from '../spec/score.js';
 import type { OciSpec } from '../spec/types.js';
+import type { Connected } from './connection.js';
 import { parseCreateOptions } from './create-options.js';
 import type { ResolvedOptions } from './options.js';
 import { checkRequest, nameRuntime, type PlanInput, planSession } from './plan.js';
@@ -26,10 +28,30 @@ export interface SessionPlan {
   /** 100 where nothing was found, 0 at the least. */
   score: number;
   findings: Finding[];
+  /** What was not looked at: elsewhere than on Linux, the host and the image. Absent where nothing was assumed. */
+  assumed?: string;
 }
 
-interface PreviewContext extends ResolvedOptions, Omit<PlanInput, 'host' | 'seccomp'> {
+/** Where a plan has what it does not decide itself: from containerd and this host, or from assumptions. */
+export interface PreviewSource extends Pick<PlanInput, 'context' | 'uuid'> {
+  assumed?: string;
+  getImage: (reference: string, signal: AbortSignal | undefined) => Promise<Image>;
+  buildSpec: (request: CreateRequest) => Promise<OciSpec>;
+}
+
+interface PreviewContext extends ResolvedOptions, PreviewSource {
   describePlace: (host: HostFacts, runtime?: string) => Place & { runtime: string };
+}
+
+/** Of what is there. */
+export function lookForPreview({ context, uuid }: Connected): PreviewSource {
+  return {
+    context,
+    uuid,
+    // Never pulled: planning takes nothing in.
+    getImage: (reference, signal) => getImage(context.channel, reference, { signal }),
+    buildSpec: (request) => previewSpec(context, request),
+  };
 }
 
 export async function previewSession(given: unknown, context: PreviewContext): Promise<SessionPlan> {
@@ -46,13 +68,18 @@ export async function previewSession(given: unknown, context: PreviewContext): P
     checkRequest(policy, session, place, context);
     return readConfinement(policy);
   });
-  const { channel } = context.context;
-  // Never pulled: planning takes nothing in.
-  const image = await getImage(channel, session.image ?? context.image, { signal: session.signal });
+  const image = await context.getImage(session.image ?? context.image, session.signal);
   const request = planSession(policy, session, image, { ...context, host, seccomp });
-  const spec = refused.mismatched.length > 0 ? undefined : await previewSpec(context.context, request);
+  const spec = refused.mismatched.length > 0 ? undefined : await context.buildSpec(request);
   const runtime = nameRuntime(place.runtime);
-  const plan = { spec, runtime, ...refused, ...scorePolicy(policy, { user: request.user, spec }) };
+  const { assumed } = context;
+  const plan = {
+    spec,
+    runtime,
+    ...refused,
+    ...scorePolicy(policy, { user: request.user, spec }),
+    ...(assumed === undefined ? {} : { assumed }),
+  };
   const secrets = policy.secrets.map(({ value }) => value);
   return redact({ ...plan, spec: spec && hideEnv(spec, chooseEnv(policy, hostEnv, session.env ?? {})) }, secrets);
 }

@@ -28,7 +28,8 @@ import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, nameRuntime, planSession } from './plan.js';
-import { previewSession, type SessionPlan } from './preview.js';
+import { lookForPreview, previewSession, type SessionPlan } from './preview.js';
+import { assumeForPreview } from './preview-away.js';
 import { provideImage } from './pull-policy.js';
 import { Volumes } from './volumes.js';
 
@@ -97,12 +98,16 @@ export class ContainerdProvider implements AsyncDisposable {
 
   /**
    * What would become of a policy, without creating a session: the document, what cannot be honoured, and a score of 0 to
-   * 100 with what takes it down. The image must be there. Throws `invalid-argument` for what makes no sense.
+   * 100 with what takes it down. The image must be there. Throws `invalid-argument` for what makes no sense. Elsewhere
+   * than on Linux it needs no containerd and no image; `assumed` tells what stands in for them.
    */
   async plan(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<SessionPlan> {
-    const connected = await this.#connection.connect();
+    const source =
+      process.platform === 'linux'
+        ? lookForPreview(await this.#connection.connect())
+        : assumeForPreview(this.#connection.channel, this.#options);
     const describePlace = (host: HostFacts, runtime?: string) => this.#describePlace(host, runtime);
-    return previewSession(policy, { ...this.#options, ...connected, describePlace });
+    return previewSession(policy, { ...this.#options, ...source, describePlace });
   }
 
   /** The session of that name, or a new one: of several callers at once one creates it and all get it. */

@@ -8,7 +8,10 @@ import { nameSecrets } from './secrets.js';
 import { nameData } from './volume-directory.js';
 
 /** What this library keeps for the session: its volumes, and its secrets, which nothing may hide. */
-export function listOwnBinds(context: SessionContext, { record, volumes, secrets }: CreateRequest): Bind[] {
+export function listOwnBinds(
+  context: Pick<SessionContext, 'directory' | 'volumes'>,
+  { record, volumes, secrets }: CreateRequest,
+): Bind[] {
   const hasSubmounts = false;
   const binds = volumes.map(({ name, ...rest }) => ({ ...rest, source: nameData(context, name), hasSubmounts }));
   if (secrets.length === 0) return binds;

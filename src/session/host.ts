@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { findProgram } from '../core/program.js';
-import { type HostFacts, isKernelAtLeast } from '../spec/host.js';
+import { assumeLinux, type HostFacts, isKernelAtLeast } from '../spec/host.js';
 import { hasSeccomp } from '../spec/seccomp.js';
 
 const CGROUP = '/sys/fs/cgroup';
@@ -10,8 +10,9 @@ const BLOCK = '/sys/block';
 /** Beside PATH: where Debian and podman's packages put it. */
 const initPlaces = ['/usr/bin', '/usr/local/bin', '/usr/libexec/podman', '/usr/lib/podman', '/usr/libexec/catatonit'];
 
-/** Looks at the host that this process runs on. */
+/** Looks at the host that this process runs on. Elsewhere than on Linux an ordinary one is assumed, to plan for. */
 export function readHostFacts(): HostFacts {
+  if (process.platform !== 'linux') return assumeLinux(process.arch, countCpus(), os.totalmem());
   const cgroup = readCgroupMode();
   return {
     cgroup,

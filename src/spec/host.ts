@@ -29,3 +29,24 @@ export function isKernelAtLeast(release: string, major: number, minor: number): 
   const [ownMajor = 0, ownMinor = 0] = release.split('.').map(Number.parseFloat);
   return ownMajor > major || (ownMajor === major && ownMinor >= minor);
 }
+
+/**
+ * An ordinary Linux of today, to plan for where there is none to look at: cgroup v2, every feature of the kernel, no
+ * AppArmor and no bfq.
+ */
+export function assumeLinux(arch: string, cpus: number, memoryBytes: number): HostFacts {
+  return {
+    cgroup: 'v2',
+    cpus,
+    memoryBytes,
+    kernel: '6.1.0',
+    arch,
+    seccomp: true,
+    apparmor: false,
+    userns: true,
+    idmap: true,
+    ioWeight: false,
+    swapAccounting: true,
+    initPath: '/usr/bin/catatonit',
+  };
+}
