@@ -4,6 +4,7 @@ import { finished } from 'node:stream/promises';
 import { BoundedBuffer } from '../stdio/bounded-buffer.js';
 import { drain } from '../stdio/drain.js';
 import { mergeOutput, type OutputChunk } from '../stdio/merge.js';
+import { FifoReader } from '../stdio/reader.js';
 import { createTextListener } from '../stdio/text.js';
 import type { ExecResult, ResolvedExecOptions } from './exec-options.js';
 
@@ -12,6 +13,8 @@ type Source = OutputChunk['source'];
 interface Channel {
   stream: Readable;
   buffer: BoundedBuffer;
+  /** Our own listener; it holds on to none of the bytes that it is given. */
+  keep: (chunk: Uint8Array) => void;
   /** The caller reads it, at a pace of their own. */
   isTaken: boolean;
 }
@@ -34,6 +37,7 @@ export class ExecOutput {
 
   take(source: Source): Readable {
     const channel = this.#channels[source];
+    divert(channel.stream, undefined);
     if (!channel.isTaken) {
       channel.isTaken = true;
       // It was paused for our own listener; a first listener of theirs sets it flowing, as on any stream.
@@ -46,19 +50,24 @@ export class ExecOutput {
 
   iterate(): AsyncGenerator<OutputChunk, void, undefined> {
     const { stdout, stderr } = this.#channels;
+    for (const { stream } of this.#list()) divert(stream, undefined);
     return mergeOutput(stdout.stream, stderr.stream);
   }
 
   /** Reads what nobody else reads. */
   resume(): void {
-    for (const { stream, isTaken } of this.#list()) {
-      if (!isTaken && stream.listenerCount('readable') === 0) stream.resume();
+    for (const { stream, isTaken, keep } of this.#list()) {
+      if (isTaken || stream.listenerCount('readable') > 0) continue;
+      if (stream.readableLength === 0) divert(stream, keep);
+      stream.resume();
     }
   }
 
   /** See `drain`; gives up at the signal, however much a slow reader has yet to take. */
   async drain(boundMs: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return;
+    // It is there to see what comes.
+    for (const { stream } of this.#list()) divert(stream, undefined);
     const over = new AbortController();
     const drained = Promise.all(this.#list().map(({ stream }) => drain(stream, boundMs)));
     try {
@@ -110,12 +119,18 @@ function listen(
     });
   // Paused first: adding the listener would set the stream flowing before anyone has asked for output.
   stream.pause();
-  stream.on('data', (chunk: Uint8Array) => {
+  const keep = (chunk: Uint8Array) => {
     buffer.push(chunk);
     notify?.write(chunk);
-  });
+  };
+  stream.on('data', keep);
   if (notify) stream.once('end', notify.end);
   // A stream that fails ends early; the exit tells the rest.
   stream.on('error', () => undefined);
-  return { stream, buffer, isTaken: false };
+  return { stream, buffer, keep, isTaken: false };
+}
+
+/** The short way to our own listener, for as long as nobody else listens. */
+function divert(stream: Readable, sink: ((chunk: Uint8Array) => void) | undefined): void {
+  if (stream instanceof FifoReader) stream.divert(sink);
 }

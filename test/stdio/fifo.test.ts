@@ -154,6 +154,49 @@ describe('FifoReader', () => {
     expect(hash.digest('hex')).toBe(createHash('sha256').update(bytes).digest('hex'));
   });
 
+  test('diverted and back, every byte takes one way, in order, and the end is told', async () => {
+    const path = await take();
+    const bytes = randomBytes(3 * 1024 * 1024);
+    const source = join(directory, 'source');
+    writeFileSync(source, bytes);
+    const reader = new FifoReader(path);
+    const seen: Buffer[] = [];
+    const ways = new Set<string>();
+    const note = (way: string) => (chunk: Uint8Array) => {
+      ways.add(way);
+      // A copy: what a diverted reader gives is overwritten by the next read.
+      seen.push(Buffer.from(chunk));
+      const turn = seen.length % 7;
+      if (turn === 0) reader.divert(note('sink'));
+      if (turn === 3) reader.divert(undefined);
+    };
+    reader.on('data', note('stream'));
+    const ended = new Promise((resolve) => reader.once('end', resolve));
+    spawn('cp', [source, path]);
+    await ended;
+    expect(Buffer.concat(seen).equals(bytes)).toBe(true);
+    expect([...ways].sort()).toEqual(['sink', 'stream']);
+  });
+
+  test('let go while diverted, it has given all that it read and leaves the rest', async () => {
+    const path = await take();
+    const reader = new FifoReader(path);
+    const seen: Buffer[] = [];
+    reader.divert((chunk) => {
+      seen.push(Buffer.from(chunk));
+      reader.letGo();
+    });
+    const ended = new Promise((resolve) => reader.once('end', resolve));
+    reader.resume();
+    const held = openSync(path, constants.O_RDWR);
+    writeSync(held, 'first');
+    await ended;
+    writeSync(held, 'second');
+    expect(Buffer.concat(seen).toString()).toBe('first');
+    expect(countOpen()).toBe(1);
+    closeSync(held);
+  });
+
   test('destroyed early it holds no descriptor', async () => {
     const reader = new FifoReader(await take());
     reader.destroy();
