@@ -23,6 +23,8 @@ export const METRICS: readonly Metric[] = [
   lower('warm.idle', 'warm exec after 400 ms idle', 'ms'),
   higher('out.rate', '1 GiB out', 'MB/s'),
   lower('out.cpu', '  client CPU, out', 's/GiB'),
+  higher('read.rate', '1 GiB out, as a Readable', 'MB/s'),
+  lower('read.cpu', '  client CPU', 's/GiB'),
   higher('in.rate', '1 GiB in', 'MB/s'),
   lower('in.cpu', '  client CPU, in', 's/GiB'),
   higher('rate.1', 'sessions/s, 1 at a time', '/s'),

@@ -19,10 +19,15 @@ await serve({
 await provider[Symbol.asyncDispose]?.();
 process.exit();
 
-async function runCommand(session, command, args, { input, onStdout } = {}) {
+async function runCommand(session, command, args, { input, onStdout, asReadable } = {}) {
+  // Counted and dropped, never kept.
+  const dropped = { maxBuffer: 0 };
+  if (onStdout && !asReadable) {
+    // The bytes that are counted are zeros, each a character.
+    return session.exec(command, args, { ...dropped, onStdout: (text) => onStdout(text.length) });
+  }
   if (!input && !onStdout) return session.exec(command, args);
-  const execution = await session.spawn(command, args, input ? { stdin: 'pipe' } : {});
-  // Taken as the stream that it is: counted and dropped, never kept.
+  const execution = await session.spawn(command, args, input ? { stdin: 'pipe' } : dropped);
   if (onStdout) execution.stdout.on('data', (chunk) => onStdout(chunk.length)).resume();
   if (input) {
     const result = execution.result();

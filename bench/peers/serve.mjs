@@ -7,6 +7,7 @@ import { measureStreamIn, measureStreamOut } from './stream.mjs';
  * @typedef {object} ExecStreams
  * @property {AsyncIterable<Uint8Array> | undefined} [input] what the command reads, to its end
  * @property {((bytes: number) => void) | undefined} [onStdout] gets counts instead of a captured text
+ * @property {boolean | undefined} [asReadable] `onStdout` counts what a Readable gives, for a driver that has one beside its listener
  */
 
 /**
@@ -37,6 +38,7 @@ export async function serve(driver) {
     cold: () => measureCold(driver),
     warm: (count) => measureWarm(state.live, count),
     streamOut: (size) => measureStreamOut(state.live, size),
+    streamRead: (size) => measureStreamOut(state.live, size, { asReadable: true }),
     streamIn: (size) => measureStreamIn(state.live, size),
     rate: (width, count) => measureRate(driver, width, count),
     hold: (count) => holdSessions(state, count),

@@ -1,13 +1,13 @@
 const BLOCK = 256 * 1024;
 
 /** Reads `size` bytes from a command and throws them away; `cpuMs` is what this process used for it. */
-export async function measureStreamOut(session, size) {
+export async function measureStreamOut(session, size, options = {}) {
   let seen = 0;
   const count = (bytes) => {
     seen += bytes;
   };
   const times = await timeStream(() =>
-    session.exec(['dd', 'if=/dev/zero', 'bs=64k', `count=${size / 65536}`], { onStdout: count }),
+    session.exec(['dd', 'if=/dev/zero', 'bs=64k', `count=${size / 65536}`], { onStdout: count, ...options }),
   );
   if (seen !== size) throw new Error(`${seen} of ${size} bytes came out`);
   return times;
