@@ -1,3 +1,9 @@
+/**
+ * Isolated sessions straight on containerd: begin with `ContainerdProvider`.
+ *
+ * @packageDocumentation
+ */
+
 // For those who run sessions.
 export { type LoadOptions, loadProvider, resolveIsolation } from './config/isolation.js';
 export { type Registry, registerContainerd } from './config/registry.js';

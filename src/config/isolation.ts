@@ -7,6 +7,7 @@ import { isolationFields, PROVIDERS } from './fields.js';
 import { findSocket } from './socket.js';
 import type { ContainerConfig, Deprecation, IsolationConfig } from './types.js';
 
+/** Where settings come from beside the block, and who is told. */
 export interface LoadOptions {
   /** Defaults to `process.env`. */
   env?: NodeJS.ProcessEnv;

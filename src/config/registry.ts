@@ -5,6 +5,7 @@ import type { Deprecation, IsolationConfig } from './types.js';
 
 /** As much of the framework's `ProviderRegistry` as registering takes. */
 export interface Registry {
+  /** Keeps a factory under a name; the framework calls it when the name is first asked for. */
   register(name: string, factory: () => ContainerdProvider): unknown;
 }
 

@@ -7,6 +7,7 @@ export interface IsolationConfig {
   enabled?: boolean;
   /** Defaults to `containerd`, of which `container` is another name. The others are old: see docs/migrating.md. */
   provider?: 'container' | 'containerd' | 'docker' | 'kata';
+  /** How the provider is set up. `image` is required in it, unless an old key names one. */
   containerOptions?: ContainerConfig;
   /** Profile of every policy that names none. Defaults to `default`. */
   policyProfile?: string;
@@ -36,6 +37,8 @@ export interface ContainerConfig extends Carried {
 
 /** Tells of one old key: what it is called now, with a code of its own for `process.on('warning')`. */
 export interface Deprecation {
+  /** Such as `CADRE_CONTAINERD_DOCKER`; docs/migrating.md has them all. */
   code: string;
+  /** Names the old key and the new one. */
   message: string;
 }

@@ -21,6 +21,7 @@ export type ErrorCode =
 export interface Fault {
   /** Path of the field, such as `resources.memoryMb` or `mounts[1].path`. */
   path: string;
+  /** What was given; `[hidden]` where it may be a secret. */
   value: unknown;
   /** What the field accepts, as a phrase: "a whole number of at least 1". */
   expected: string;
@@ -28,12 +29,15 @@ export interface Fault {
   suggestion?: string;
 }
 
+/** What an error carries beside its code and message. */
 export interface DriverErrorOptions {
   /** The step that failed, such as `Tasks.Create` or `import image`. */
   operation?: string;
+  /** What went wrong below. */
   cause?: unknown;
   /** What the clean-up then met, in the order it was met. */
   suppressed?: readonly unknown[];
+  /** Each field that is wrong. */
   faults?: readonly Fault[];
   /** What whoever runs the host can do about it, where that is known; the message says it too. */
   remedy?: string;
@@ -41,11 +45,17 @@ export interface DriverErrorOptions {
 
 /** The one error class of this library. Switch on `code`; `cause` and `suppressed` keep every failure met. */
 export class DriverError extends Error {
+  /** The class, for logs: switch on `code`. */
   override readonly name: string = 'DriverError';
+  /** What went wrong, to switch on. */
   readonly code: ErrorCode;
+  /** The step that failed, such as `Tasks.Create` or `import image`. */
   readonly operation: string | undefined;
+  /** What the clean-up then met, in the order it was met. Empty where there was nothing. */
   readonly suppressed: readonly unknown[];
+  /** Each field that is wrong, of a bad input or of a policy that cannot be honoured. Else empty. */
   readonly faults: readonly Fault[];
+  /** What whoever runs the host can do about it, where that is known; the message says it too. */
   readonly remedy: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: DriverErrorOptions = {}) {
@@ -63,8 +73,11 @@ export class DriverError extends Error {
  * Carries both spellings that the framework's two generations read.
  */
 export class CapabilityMismatchError extends DriverError {
+  /** The class; `code` is `capability-mismatch`. */
   override readonly name = 'CapabilityMismatchError';
+  /** `containerd`. */
   readonly providerName: string;
+  /** Paths of the policy's fields that cannot be honoured; `faults` has what would be accepted. */
   readonly mismatchedAttributes: string[];
   /** The same list, as the older generation spells it. */
   readonly unsupportedPolicies: string[];

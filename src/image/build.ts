@@ -13,6 +13,7 @@ import { type Image, recordImage } from './image.js';
 import { importArchive } from './import.js';
 import { normalizeReference } from './reference.js';
 
+/** What to build, and by what. */
 export interface BuildOptions {
   /** Directory of the files that the Dockerfile may copy. */
   context: string;
@@ -28,9 +29,11 @@ export interface BuildOptions {
   engine?: BuildEngine;
   /** Each line that the engine writes. */
   onProgress?: (line: string) => void;
+  /** Ends the engine; nothing is imported, and the call rejects with `canceled`. */
   signal?: AbortSignal;
 }
 
+/** A program of the host that builds images. */
 export type BuildEngine = 'buildkit' | 'buildah';
 
 /** The options complete, with absolute paths. */

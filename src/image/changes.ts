@@ -10,6 +10,7 @@ import type { Leased } from './lease.js';
 export interface FileChange {
   /** Absolute, within the root file system. */
   path: string;
+  /** What became of it. */
   kind: 'add' | 'modify' | 'delete';
 }
 

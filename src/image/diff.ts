@@ -17,9 +17,11 @@ export interface DiffLayer {
   diffId: string;
 }
 
+/** How a difference is made. */
 export interface DiffOptions {
   /** `gzip` makes it smaller, and takes about ten times as long. Defaults to `none`. */
   compression?: 'none' | 'gzip' | undefined;
+  /** An abort rejects with `canceled`, and nothing is left. */
   signal?: AbortSignal | undefined;
 }
 

@@ -2,6 +2,7 @@ import { DriverError, formatValue } from '../core/error.js';
 
 /** A blob in the content store, and how to read it. */
 export interface TypedBlob {
+  /** Of the OCI image specification, or Docker's own. */
   mediaType: string;
   /** `sha256:` and 64 hex digits. */
   digest: string;
@@ -17,8 +18,11 @@ export interface Descriptor extends TypedBlob {
 
 /** In Go's words: `linux`, `amd64`, `arm64`; a variant such as `v8`. */
 export interface Platform {
+  /** Such as `linux`. */
   os: string;
+  /** Such as `amd64` or `arm64`. */
   architecture: string;
+  /** Of the processor, such as `v7` of `arm`. */
   variant?: string;
 }
 
@@ -33,23 +37,35 @@ export interface Index {
 
 /** What an image says about the processes made from it. Fields keep the names of the OCI image specification. */
 export interface ImageConfig {
+  /** Whom processes run as where the policy names no `user`. */
   User?: string;
+  /** `NAME=value`, below the session's own environment. */
   Env?: string[];
+  /** Kept and not run: a session has the command that it is created with, or none. */
   Entrypoint?: string[];
+  /** Kept and not run, as `Entrypoint` is. */
   Cmd?: string[];
+  /** Where commands begin unless `cwd` says otherwise. */
   WorkingDir?: string;
   /** Paths that the image wants on a volume. */
   Volumes?: Record<string, unknown>;
+  /** Kept and not used. */
   ExposedPorts?: Record<string, unknown>;
+  /** Kept and not used: `stop()` begins with SIGTERM. */
   StopSignal?: string;
+  /** What its builder noted. */
   Labels?: Record<string, string>;
 }
 
 /** How a layer came to be, in the words of the OCI image specification. */
 export interface HistoryEntry {
+  /** RFC 3339. */
   created?: string;
+  /** The instruction or command that made it. */
   created_by?: string;
+  /** Who made it. */
   author?: string;
+  /** Free text. */
   comment?: string;
   /** It made no layer. */
   empty_layer?: boolean;

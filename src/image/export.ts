@@ -12,9 +12,11 @@ import { getHostPlatform, ratePlatform } from './platform.js';
 import { parseReference } from './reference.js';
 import { type TarFile, writeTar } from './tar.js';
 
+/** What of images to export. */
 export interface ExportOptions {
   /** The one platform to export. Defaults to all that the store has whole, under the digest of the whole image. */
   platform?: Platform | undefined;
+  /** Ends the stream with `canceled`. */
   signal?: AbortSignal | undefined;
 }
 

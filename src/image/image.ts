@@ -24,6 +24,7 @@ export interface Image {
   platform: Partial<Platform>;
   /** What the image says about its processes. */
   config: ImageConfig;
+  /** Digest of its config, which Docker calls the image's id. */
   configDigest: string;
   /** Layers as they are stored, the lowest first. */
   layers: TypedBlob[];
@@ -54,9 +55,11 @@ export interface ImageOrigin {
 
 /** A name in the store, as it is listed. */
 export interface StoredImage extends ListedImage {
+  /** When the name came to be. */
   createdAt: Date;
   /** When the name was given its present meaning. */
   updatedAt: Date;
+  /** Of an image that was committed from a session. */
   origin?: ImageOrigin;
 }
 
@@ -168,9 +171,11 @@ export async function recordImage(
   return false;
 }
 
+/** How a name is removed. */
 export interface RemoveImageOptions {
   /** Collect what only this image used before this returns; otherwise the daemon does it in its own time. Defaults to false. */
   sync?: boolean;
+  /** Gives up waiting and rejects with `canceled`; the name may be gone. */
   signal?: AbortSignal | undefined;
 }
 

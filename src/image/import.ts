@@ -14,6 +14,7 @@ import { getHostPlatform } from './platform.js';
 import { normalizeReference } from './reference.js';
 import { type UnpackOptions, unpackImage } from './unpack.js';
 
+/** What of an archive to import. */
 export interface ImportOptions extends UnpackOptions {
   /** Name for the archive's one image, instead of the names that the archive gives it. */
   reference?: string | undefined;

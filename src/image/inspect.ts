@@ -11,6 +11,7 @@ import { DEFAULT_SNAPSHOTTER, type UnpackOptions } from './unpack.js';
 export interface PlatformDetails {
   /** What the image says that it runs on. */
   platform: Partial<Platform>;
+  /** The document that names config and layers. */
   manifest: TypedBlob;
   /** False when part of it is not in the store: the other platforms of an index that was brought for one. */
   isComplete: boolean;
@@ -18,6 +19,7 @@ export interface PlatformDetails {
   config?: ImageConfig;
   /** The lowest first. */
   layers?: LayerDetails[];
+  /** How the layers came to be, the lowest first. */
   history?: HistoryEntry[];
   /** Bytes of manifest, config and layers as they are stored. */
   contentBytes?: number;
@@ -25,6 +27,7 @@ export interface PlatformDetails {
   unpackedBytes?: number;
 }
 
+/** A layer, as it is stored and as it unpacks. */
 export interface LayerDetails extends TypedBlob {
   /** Digest of the layer uncompressed. */
   diffId: string;
@@ -32,6 +35,7 @@ export interface LayerDetails extends TypedBlob {
 
 /** All that the store knows of an image. */
 export interface ImageDetails extends StoredImage {
+  /** Each of an index, or the one there is. */
   platforms: PlatformDetails[];
 }
 

@@ -7,6 +7,7 @@ import { withOwnLease } from './lease.js';
 import { type ImageUsage, type Inventory, summarizeUsage, takeInventory } from './usage.js';
 import { listUsers } from './users.js';
 
+/** Which images may go; all that nothing was made of, without options. */
 export interface PruneOptions {
   /** Only images whose name got its meaning this long ago, in ms. Defaults to 0. */
   olderThanMs?: number;
@@ -16,6 +17,7 @@ export interface PruneOptions {
   dryRun?: boolean;
 }
 
+/** What a prune removed, or would with `dryRun`. */
 export interface PruneReport {
   /** Names, in the order of their removal. */
   removed: string[];

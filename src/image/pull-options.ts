@@ -7,14 +7,17 @@ import type { UnpackOptions } from './unpack.js';
 
 /** What a pull is at. */
 export interface PullProgress {
+  /** The last one is `done`. */
   stage: 'resolve' | 'download' | 'unpack' | 'done';
   /** Of `download` bytes, what was there before included; of `unpack` layers. */
   completed: number;
+  /** In the same unit. */
   total: number;
   /** Of `download`: the blob that has come further. */
   digest?: string;
 }
 
+/** What to pull, how, and within which budgets. */
 export interface PullOptions extends UnpackOptions {
   /** Which of an index's platforms to bring. Defaults to Linux on this machine's processor. */
   platform?: Platform | undefined;
@@ -24,6 +27,7 @@ export interface PullOptions extends UnpackOptions {
   maxBytes?: number | undefined;
   /** How the registry is reached. */
   registry?: RegistryOptions | undefined;
+  /** Told how far it is. */
   onProgress?: ((progress: PullProgress) => void) | undefined;
 }
 

@@ -16,6 +16,7 @@ import { type RegistryOptions, registryRule } from './registry/options.js';
 import { Repository } from './registry/repository.js';
 import { uploadBlob, uploadManifest } from './registry/upload.js';
 
+/** What to push, where to, and how. */
 export interface PushOptions {
   /** The reference to push to, when it is not the image's own name. */
   to?: string | undefined;
@@ -27,16 +28,21 @@ export interface PushOptions {
   registry?: RegistryOptions | undefined;
   /** Called with the bytes that the registry has, at the stage `upload`. */
   onProgress?: ((progress: PushProgress) => void) | undefined;
+  /** Ends the push and rejects with `canceled`; blobs that the registry has by then stay there. */
   signal?: AbortSignal | undefined;
 }
 
+/** What a push is at. */
 export interface PushProgress extends Omit<PullProgress, 'stage'> {
+  /** The last one is `done`. */
   stage: 'upload' | 'done';
 }
 
 /** What was pushed, and what the registry has it under. */
 export interface PushedImage {
+  /** The canonical reference. */
   name: string;
+  /** The manifest or index that it stands for there. */
   target: TypedBlob;
 }
 

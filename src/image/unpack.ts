@@ -13,6 +13,7 @@ import { UnpackBudget } from './unpack-budget.js';
 
 export const DEFAULT_SNAPSHOTTER = 'overlayfs';
 
+/** How layers are unpacked. */
 export interface UnpackOptions {
   /** Defaults to `overlayfs`. */
   snapshotter?: string | undefined;
@@ -21,6 +22,7 @@ export interface UnpackOptions {
    * few kilobytes cannot fill the disk. Defaults to 50 GiB.
    */
   maxUnpackedBytes?: number | undefined;
+  /** An abort rejects with `canceled`; there is no name then. What was downloaded is kept for a day, for the next pull. */
   signal?: AbortSignal | undefined;
 }
 

@@ -9,15 +9,19 @@ import { listSnapshots, readSnapshotUsage } from './snapshot.js';
 
 /** Bytes of what a containerd namespace holds. What several images share is counted once in every total. */
 export interface ImageUsage {
+  /** Each name of the namespace. */
   images: ImageBytes[];
   /** All blobs, as they are stored. */
   contentBytes: number;
   /** All snapshots of the provider's snapshotter: unpacked layers, and what sessions wrote on top of them. */
   snapshotBytes: number;
+  /** Blobs and snapshots together. */
   totalBytes: number;
 }
 
+/** What one name takes. */
 export interface ImageBytes {
+  /** The canonical reference. */
   name: string;
   /** All that the image refers to, stored and unpacked. */
   bytes: number;

@@ -3,6 +3,7 @@ import { ContainersService } from '../generated/github.com/containerd/containerd
 import type { Channel } from '../rpc/channel.js';
 import { findImage, type RemoveImageOptions, removeImage } from './image.js';
 
+/** How a name is removed that sessions may stand on. */
 export interface RemoveUsedImageOptions extends RemoveImageOptions {
   /**
    * Remove the name although sessions or other clients' containers were made of it. They run on, and a session keeps

@@ -6,7 +6,9 @@ import type { MountSpec, NetworkMode, ResolvedPolicy } from './types.js';
 
 /** Where sessions are to run, as far as it is known. What is unknown is refused when it is: by the daemon or by the kernel. */
 export interface Place {
+  /** Processors of the host. */
   cpus: number;
+  /** Memory of the host. */
   memoryBytes: number;
   /** The kernel counts swap by cgroup. Without it a limit of swap would limit nothing. Defaults to true. */
   swapAccounting?: boolean;
@@ -22,6 +24,7 @@ export interface Place {
   idmap?: boolean;
   /** Name of the runtime. Defaults to `runc`. */
   runtime?: string;
+  /** containerd's name of it. Defaults to `overlayfs`. */
   snapshotter?: string;
   /** Version of the daemon; undefined until one has answered. */
   containerd?: string | undefined;
@@ -117,8 +120,11 @@ function findShortages({ asked, aliases, resources }: ResolvedPolicy, place: Pla
 export interface Capabilities {
   /** Files and directories of the host. */
   mounts: boolean;
+  /** Those that a session can have. */
   networkModes: NetworkMode[];
+  /** Variables of the host by name. */
   envAllowlist: boolean;
+  /** Secrets as files and as variables. */
   secrets: boolean;
   /** Memory and processor at least; what else is limited, `unsupported` tells. */
   resources: boolean;

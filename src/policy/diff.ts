@@ -10,6 +10,7 @@ export interface PolicyChange {
   path: string;
   /** Undefined where the first policy has nothing of the kind. A value of a secret is `[hidden]`. */
   from: unknown;
+  /** Undefined where the second policy has nothing of the kind. */
   to: unknown;
   /** How a session of the first policy comes to the second: by `session.update()`, or not at all. */
   needs: 'update' | 'new session';

@@ -36,6 +36,7 @@ export const features = [
   'resources.ulimits',
 ] as const;
 
+/** A field of a policy, or one value of it, that a place may lack. */
 export type Feature = (typeof features)[number];
 
 export interface Demand {

@@ -1,12 +1,14 @@
 /** `none`: loopback only. The other two are named by the contract and not honoured yet. */
 export type NetworkMode = 'none' | 'allowlist' | 'full';
 
+/** What a session sees of the host at one place: a directory or file, a volume, or memory. */
 export interface MountSpec {
   /**
    * Source on the host, resolved when the session is created; of a volume its name. A tmpfs has no source: it appears
    * here, unless `target` says otherwise.
    */
   path: string;
+  /** Holds for file systems mounted below it too. */
   readOnly: boolean;
   /** Absolute path inside. Defaults to `path`; a volume needs one. */
   target?: string;
@@ -18,11 +20,15 @@ export interface MountSpec {
 
 /** A POSIX limit (setrlimit(2)), such as `{ type: 'nofile', soft: 1024, hard: 4096 }`. */
 export interface UlimitSpec {
+  /** Without `RLIMIT_`, in lower case. */
   type: string;
+  /** What holds until the process raises it, in the unit of the limit: bytes, seconds or a count (setrlimit(2)). */
   soft: number;
+  /** What it may be raised to; at least `soft`. */
   hard: number;
 }
 
+/** What a session may use. A limit that is not named is the default's or the host's. */
 export interface ResourceLimits {
   /** Relative weight of the processor, from 2 to 262,144; the kernel's default is 1024. */
   cpuShares?: number;
@@ -30,6 +36,7 @@ export interface ResourceLimits {
   memoryMb?: number;
   /** Processes and threads, at least 8, as each exec needs some to start. Defaults to 512. */
   pidsLimit?: number;
+  /** Of every process. Default to 1024 open files, 4096 at most, and no core dumps. */
   ulimits?: UlimitSpec[];
   /** Default deadline of every exec, in ms; none without it. */
   timeoutMs?: number;
@@ -74,10 +81,15 @@ export interface NetworkRules {
 export interface HealthCheck {
   /** Command and arguments; exit code 0 is healthy. */
   test: readonly string[];
+  /** Between two runs. */
   intervalMs?: number;
+  /** After which a run counts as failed. */
   timeoutMs?: number;
+  /** Failures in a row that make it unhealthy. */
   retries?: number;
+  /** In which failures do not count. */
   startPeriodMs?: number;
+  /** What is then done. */
   onUnhealthy?: 'none' | 'restart' | 'kill';
 }
 
@@ -85,13 +97,17 @@ export interface HealthCheck {
 export interface IsolationPolicy {
   /** `default`, `strict`, `permissive` or one of the provider's own. Defaults to the provider's `profile`. */
   profile?: string;
+  /** Defaults to none. */
   mounts?: MountSpec[];
   /** Defaults to `none`. */
   networkMode?: NetworkMode;
   /** Names of variables that are passed on from the host, those of them that it has. No patterns. */
   envAllowlist?: string[];
+  /** Defaults to none. */
   secrets?: SecretBinding[];
+  /** What it may use. */
   resources?: ResourceLimits;
+  /** What can be reached, beside `networkMode`. */
   network?: NetworkRules;
   /** The image's file system cannot be written; /tmp, /run and /dev/shm can. Defaults to false. */
   readOnlyRootfs?: boolean;
@@ -112,6 +128,7 @@ export interface IsolationPolicy {
   userns?: boolean | { uid: number; size: number };
   /** Parameters of the kernel that a namespace of the session has of its own, such as `net.core.somaxconn`: no others. */
   sysctls?: Record<string, string>;
+  /** A command that tells whether what runs inside is well. */
   healthCheck?: HealthCheck;
 }
 
@@ -123,6 +140,7 @@ export interface FlatPolicy {
   cpu?: number | string;
   /** True is `networkMode: 'none'`, false `full`. */
   networkIsolation?: boolean;
+  /** As in `IsolationPolicy`. */
   readOnlyRootfs?: boolean;
 }
 

@@ -32,9 +32,11 @@ export interface SessionOptions {
   pull?: PullPolicy;
   /** Told how far a pull is. */
   onProgress?: (progress: PullProgress) => void;
+  /** An abort undoes what was made and rejects with `canceled`; of a session that runs it does nothing. */
   signal?: AbortSignal;
 }
 
+/** A policy and what else a session is, in one object. */
 export type CreateOptions = IsolationPolicy & SessionOptions;
 
 const sessionKeys: Record<keyof SessionOptions, Rule> = {

@@ -8,8 +8,11 @@ import type { Connection } from './connection.js';
 import { assertHost, type ResolvedOptions } from './options.js';
 import { isSupported, nameRuntime } from './plan.js';
 
+/** Whether sessions can run, with what was looked at. */
 export interface HealthResult {
+  /** No check has failed; warnings may be among them. */
   healthy: boolean;
+  /** What has failed, with remedies; else the daemon's version and address. */
   message: string;
   /** `version` is the daemon's; `checks` are all that were made. */
   details: { checks: HostCheck[]; [more: string]: unknown };

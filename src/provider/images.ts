@@ -44,6 +44,7 @@ export class Images {
     return inspectImage(channel, reference, { snapshotter });
   }
 
+  /** Whether the namespace has the name. Throws `invalid-argument` for a reference that is none. */
   async exists(reference: string): Promise<boolean> {
     const { channel } = await this.#open();
     try {

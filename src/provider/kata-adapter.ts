@@ -7,11 +7,15 @@ import type { ContainerdProvider } from './provider.js';
 export interface SandboxOptions {
   /** As a provider's `runtime`: `kata`, or containerd's full name. */
   runtime: string;
+  /** Without it the host's memory is the limit. */
   memoryLimitBytes?: number;
   /** As OCI's `linux.resources.cpu.quota`: us of processor time in each 100,000 us, so that 200,000 is two cores. */
   cpuQuota?: number;
+  /** True is no network. False asks for the `full` mode. */
   networkIsolation: boolean;
+  /** As in `IsolationPolicy`. */
   readOnlyRootfs: boolean;
+  /** Refused by name unless empty. */
   annotations?: Record<string, string>;
 }
 
@@ -20,8 +24,8 @@ const PERIOD_US = 100_000;
 const QUOTA_US = 1_000;
 
 /**
- * The adapter of the framework's older Kata provider, on real sessions: `new KataProvider({ adapter: new
- * ContainerdKataAdapter(provider) })`. A sandbox is the session whose name is the sandbox's id.
+ * The adapter of the framework's older Kata provider, on real sessions: its option `adapter`. A sandbox is
+ * the session whose name is the sandbox's id.
  */
 export class ContainerdKataAdapter {
   readonly #provider: ContainerdProvider;
@@ -56,14 +60,17 @@ export class ContainerdKataAdapter {
     this.#sessionIds.set(id, sessionId);
   }
 
+  /** Runs a command to its end, see `Session.exec`. Throws `not-found` for a sandbox that is none. */
   async execInSandbox(id: string, argv: readonly string[]): Promise<ExecResult> {
     return this.#provider.exec(this.#find(id), argv);
   }
 
+  /** SIGTERM, a grace of ten seconds, SIGKILL. */
   async stopSandbox(id: string): Promise<void> {
     await this.#provider.stopSession(this.#find(id));
   }
 
+  /** Removes every trace of it; one that is gone already is none to complain of. */
   async destroySandbox(id: string): Promise<void> {
     await this.#provider.destroySession(this.#find(id));
     this.#sessionIds.delete(id);
@@ -73,6 +80,7 @@ export class ContainerdKataAdapter {
     return this.#sessionIds.get(id) ?? id;
   }
 
+  /** As the provider's. Never rejects. */
   healthCheck(): Promise<HealthResult> {
     return this.#provider.healthCheck();
   }

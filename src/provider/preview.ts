@@ -27,6 +27,7 @@ export interface SessionPlan {
   mismatches: readonly Fault[];
   /** 100 where nothing was found, 0 at the least. */
   score: number;
+  /** What takes the score down. */
   findings: Finding[];
   /** What was not looked at: elsewhere than on Linux, the host and the image. Absent where nothing was assumed. */
   assumed?: string;

@@ -35,6 +35,7 @@ import { Volumes } from './volumes.js';
 
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
+  /** Of this provider, in the framework's registry. */
   readonly name = 'containerd';
   /** List, inspect, tag, remove, import and the like. */
   readonly images = new Images(async () => ({

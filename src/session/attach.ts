@@ -13,6 +13,7 @@ import type { SessionRecord } from './record.js';
 /** Control-D ends the line that a terminal's reader waits for, and on an empty line its input (termios(3), VEOF). */
 const END_OF_LINE_AND_INPUT = '\x04\x04';
 
+/** What is connected to a session's own command. */
 export interface AttachOptions {
   /** Read to its end, which the command then sees; only for a session created with `stdin`. */
   stdin?: Readable;

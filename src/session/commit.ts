@@ -12,6 +12,7 @@ import type { SessionRecord } from './record.js';
 import { refuseMapped, whileStill, withRootfs } from './rootfs-state.js';
 import { readMounts } from './task.js';
 
+/** The new image, and how its layer is made. */
 export interface CommitOptions extends DiffOptions {
   /** Name of the new image; an image that has it is replaced. */
   image: string;

@@ -26,10 +26,13 @@ const RECONNECT_MS = 100;
 
 /** What happened to a session. Events are news, not a record: those of a time without a daemon are never told. */
 export interface SessionEvent {
+  /** By the daemon's clock. */
   time: Date;
   /** containerd's, such as `/tasks/exit`, or `/reconnected` after the daemon was away. */
   topic: string;
+  /** Absent of `/reconnected`. */
   sessionId?: string;
+  /** containerd's own message of the topic, decoded. */
   payload: unknown;
 }
 

@@ -5,8 +5,11 @@ import { abortSignal, accept, aFunction, checkOptions, environment, type Rule, T
 import { boolean, oneOf, shape, shapeOr, whole } from '../policy/schema.js';
 import type { KillReport } from './kill-tree.js';
 
+/** Of a terminal, in characters. */
 export interface TtySize {
+  /** From 1 to 65,535. */
   cols: number;
+  /** From 1 to 65,535. */
   rows: number;
 }
 
@@ -24,11 +27,13 @@ export interface ExecOptions {
   signal?: AbortSignal;
   /** What the command reads, up to its end. A Readable that fails ends the command and rejects. Without it and without `stdin: 'pipe'` the command reads EOF at once. */
   input?: string | Uint8Array | Readable;
+  /** `pipe` connects `execution.stdin`. Defaults to `ignore`, which is end of input at once. */
   stdin?: 'ignore' | 'pipe';
   /** A terminal, of 80 columns and 24 rows unless said. It merges stderr into stdout and ends lines with CRLF. */
   tty?: boolean | TtySize;
   /** Text as it comes; never half a character. What it throws ends the command and rejects. */
   onStdout?: (chunk: string) => void;
+  /** As `onStdout`. Never called with a terminal, which merges the streams. */
   onStderr?: (chunk: string) => void;
   /**
    * What a timeout or an abort sends. Defaults to SIGKILL, which ends the whole tree at once; with SIGTERM the command
@@ -89,16 +94,23 @@ export function resolveExecOptions(options: ExecOptions, timeoutMs: number | und
   return { ...defaults, ...(timeoutMs === undefined ? {} : { timeoutMs }), ...given };
 }
 
+/** How a command ended. */
 export interface ExecResult {
+  /** Unique in its session. */
   execId: string;
   /** The command's own; 128 + n when signal n ended it; 124 after a timeout. */
   exitCode: number;
+  /** UTF-8; at most `maxBuffer` bytes of it. */
   stdout: string;
+  /** As `stdout`. Empty with a terminal. */
   stderr: string;
+  /** The deadline ended it. Absent where it did not. */
   timedOut?: boolean;
   /** The signal that ended the command, as far as its exit code tells. */
   signal?: NodeJS.Signals;
+  /** From its start to the end of its output. */
   durationMs: number;
+  /** `signal` ended it. */
   isCanceled: boolean;
   /** The kernel ended it, or something that it had started, for want of memory. */
   oomKilled: boolean;

@@ -54,14 +54,17 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     });
   }
 
+  /** Unique in its session; `session.executions.connect` takes it. */
   get execId(): string {
     return this.#process.execId;
   }
 
+  /** Of the command's process, on the host. */
   get pid(): number {
     return this.#process.pid;
   }
 
+  /** With `stdin: 'pipe'`, else null. Its end is the command's end of input. */
   get stdin(): Writable | null {
     return this.#process.stdin;
   }
@@ -71,6 +74,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     return this.#output.take('stdout');
   }
 
+  /** As `stdout`. Empty with a terminal. */
   get stderr(): Readable {
     return this.#output.take('stderr');
   }

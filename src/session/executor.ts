@@ -51,7 +51,9 @@ export interface Executor {
 
 /** An exec whose process is there. */
 export interface RunningExec {
+  /** Unique in its session. */
   execId: string;
+  /** Program and arguments, as they were given. */
   command: string[];
   /** On the host. */
   pid: number;

@@ -18,6 +18,7 @@ import type { Session } from './session.js';
 /** More at once do not start sooner. */
 const AT_ONCE = 4;
 
+/** What forks are, beside what their parent is. */
 export interface ForkOptions {
   /** How many sessions. Defaults to 1. */
   count?: number;
@@ -27,6 +28,7 @@ export interface ForkOptions {
   metadata?: Record<string, string>;
   /** As in `CreateOptions`. Without it, the forks end with this process. */
   ttlMs?: number;
+  /** An abort rejects with `canceled`, and no fork is left. */
   signal?: AbortSignal;
 }
 

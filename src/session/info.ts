@@ -4,15 +4,23 @@ import { readTask, type TaskState } from './task.js';
 
 /** A session as it is now. */
 export interface SessionInfo {
+  /** Begins with `cadre-`. */
   sessionId: string;
+  /** Absent where it was given none. */
   name?: string;
+  /** As the runtime tells it now. */
   state: TaskState;
+  /** Canonical reference of what it was made of. */
   image: string;
   /** Of a fork: where it comes from. */
   parent?: SessionParent;
+  /** containerd's name of it, such as `io.containerd.runc.v2`. */
   runtime: string;
+  /** As it was created with. */
   metadata: Record<string, string>;
+  /** By this host's clock. */
   createdAt: Date;
+  /** When any reaper may remove it. Absent where it ends with its owner. */
   expiresAt?: Date;
   /** Of a stopped session. Absent when it ended while nobody could note how: never a made-up 0. */
   exitCode?: number;

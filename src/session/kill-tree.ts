@@ -14,6 +14,7 @@ export interface KillReport {
   survivors: number[];
   /** True when the whole tree was seen and is gone; false when some of it could not be seen or told apart. */
   verified: boolean;
+  /** From the call until they were gone. */
   durationMs: number;
 }
 

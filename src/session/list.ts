@@ -4,7 +4,9 @@ import { readInfo, type SessionInfo } from './info.js';
 
 /** Which sessions `list` yields: those that match everything given. */
 export interface ListFilter {
+  /** Only sessions that have each of these. Defaults to all. */
   metadata?: Record<string, string>;
+  /** Only sessions in one of these states. Defaults to all. */
   state?: SessionInfo['state'][];
 }
 

@@ -110,11 +110,13 @@ export function keepTrimmed(directory: string): () => void {
   return () => clearInterval(timer);
 }
 
+/** What of the output to read. */
 export interface LogOptions {
   /** Goes on with what comes, until the command ends or the signal is aborted. */
   follow?: boolean;
   /** Begins with that many last lines of each stream. */
   tail?: number;
+  /** Ends the loop without an error. */
   signal?: AbortSignal;
 }
 

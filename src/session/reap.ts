@@ -21,12 +21,15 @@ const MIN_AGE_MS = 10_000;
 
 /** What a reaper removed, by id (shims by pid, cgroups by path), and what it could not remove. */
 export interface ReapReport {
+  /** Expired ones, and those whose owner has ended. */
   sessions: string[];
   /** Tasks whose record was gone. */
   tasks: string[];
   /** Snapshots, FIFOs and leases of creations that did not come to a record. */
   remains: string[];
+  /** Processes of shims whose session is gone. */
   shims: number[];
+  /** Control groups of sessions that containerd does not know of. */
   cgroups: string[];
   /** What resisted and is tried again by the next run. */
   failures: { what: string; error: unknown }[];

@@ -54,6 +54,7 @@ export interface SessionParts {
 
 /** One isolated sandbox. It lives until `destroy`; `await using` destroys it at the end of the block. */
 export class Session implements AsyncDisposable {
+  /** Begins with `cadre-`; stays the same for as long as the session lives. */
   readonly sessionId: string;
   /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */
   readonly runtime: string;
@@ -114,6 +115,7 @@ export class Session implements AsyncDisposable {
     connect: (execId: string): Promise<Execution> => this.#execs.connect(execId),
   };
 
+  /** What it is and how it is now. A stopped session has its exit code. */
   async info(): Promise<SessionInfo> {
     return this.#life.while(async () => {
       const { channel } = this.#context;
@@ -177,6 +179,7 @@ export class Session implements AsyncDisposable {
     await this.#audit.run({ action: 'pause' }, pause);
   }
 
+  /** Thaws what `pause` froze. */
   async resume(): Promise<void> {
     const resume = () => this.#life.while(() => resumeTask(this.#context.channel, this.sessionId));
     await this.#audit.run({ action: 'resume' }, resume);
@@ -258,6 +261,7 @@ export class Session implements AsyncDisposable {
     await this.#removal.run();
   }
 
+  /** The same as `destroy`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
   }

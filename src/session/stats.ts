@@ -15,6 +15,7 @@ const SAMPLE_MS = 100;
 
 /** What a session uses. Counters run from its start. */
 export interface SessionStats {
+  /** Of the measurement, by this host's clock. */
   time: Date;
   /** Of one processor: 200 is two of them in full. */
   cpuPercent: number;
@@ -22,11 +23,15 @@ export interface SessionStats {
   memoryBytes: number;
   /** The host's memory where the session has no limit. */
   memoryLimitBytes: number;
+  /** Processes and threads. */
   pids: number;
   /** Of all interfaces but loopback; 0 where the session's namespace cannot be seen from here. */
   networkRxBytes: number;
+  /** As `networkRxBytes`, sent. */
   networkTxBytes: number;
+  /** Of disks; what the page cache gives is not counted. */
   ioReadBytes: number;
+  /** Of disks. */
   ioWriteBytes: number;
 }
 
@@ -41,8 +46,11 @@ export async function readStats(channel: Channel, id: string, init: Init): Promi
   return compare(before, await takeSample(channel, id, init));
 }
 
+/** How often, and until when. */
 export interface WatchStatsOptions {
+  /** Ms between two measurements. */
   intervalMs: number;
+  /** Ends the loop without an error. */
   signal?: AbortSignal;
 }
 

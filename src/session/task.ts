@@ -26,6 +26,7 @@ export interface TaskIo {
   terminal: boolean;
 }
 
+/** As the runtime tells it; `created` is not started yet. */
 export type TaskState = 'created' | 'running' | 'paused' | 'stopped' | 'unknown';
 
 export interface TaskInfo {
@@ -140,6 +141,7 @@ export async function killSession(channel: Channel, id: string, { pid, cgroup }:
   };
 }
 
+/** How long a stop may take. */
 export interface StopOptions {
   /** Ms that what runs inside has to end by itself, between SIGTERM and SIGKILL. Defaults to 10,000. */
   timeoutMs?: number;

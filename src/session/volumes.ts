@@ -11,9 +11,11 @@ import { makeVolume, nameData, nameVolume, withVolume } from './volume-directory
 
 /** A volume: a directory that outlives the sessions which use it. */
 export interface Volume {
+  /** Unique for a containerd and a namespace. */
   name: string;
   /** Where its data is on this host. */
   path: string;
+  /** When it was made. */
   createdAt: Date;
   /** When a session began or ceased to use it, the later of the two; else when it was made. */
   lastUsedAt: Date;
@@ -21,6 +23,7 @@ export interface Volume {
   sessions: string[];
 }
 
+/** A volume with its size, which takes a walk through it. */
 export interface VolumeDetails extends Volume {
   /** What its files take on disk. */
   sizeBytes: number;
@@ -28,7 +31,9 @@ export interface VolumeDetails extends Volume {
 
 /** Who owns a new volume. Both default to 0, root. */
 export interface VolumeOwner {
+  /** User on the host. */
   uid?: number;
+  /** Group on the host. */
   gid?: number;
 }
 
@@ -40,8 +45,11 @@ export interface VolumePruneOptions {
   keepBytes?: number;
 }
 
+/** What a prune removed. */
 export interface VolumePruneReport {
+  /** Names. */
   removed: string[];
+  /** What they took on disk. */
   freedBytes: number;
 }
 

@@ -3,6 +3,7 @@ import { isKernelAtLeast } from './host.js';
 
 /** One thing that sessions stand on. */
 export interface HostCheck {
+  /** Such as `containerd`, `init` or `seccomp`. */
   name: string;
   /** `warning`: sessions run, less well or less safely than they could. */
   state: 'ok' | 'warning' | 'failed';

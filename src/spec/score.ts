@@ -34,11 +34,13 @@ export const weights = {
 
 /** A weakness that a policy asks for, or leaves open. */
 export interface Finding {
+  /** Its name; docs/plan.md has them all. */
   rule: keyof typeof weights;
   /** The policy's field. */
   path: string;
   /** Points taken off. */
   weight: number;
+  /** What is weak about it, in a sentence. */
   message: string;
 }
 

@@ -1,7 +1,10 @@
 import type { Readable } from 'node:stream';
 
+/** A piece of output, as it came. */
 export interface OutputChunk {
+  /** With a terminal always `stdout`. */
   source: 'stdout' | 'stderr';
+  /** May end within a character. */
   data: Uint8Array;
 }
 

@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import { accept, checkOptions, dictionary, hide, object, type Rule, TIMER_MS } from '../../policy/rule.js';
 import { absolutePath, whole } from '../../policy/schema.js';
 
+/** Who asks a registry. */
 export interface RegistryCredentials {
+  /** As the registry knows it. */
   username: string;
+  /** Or a token. It is in no message and no log. */
   password: string;
 }
 

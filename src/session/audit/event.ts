@@ -21,14 +21,19 @@ export type AuditOutcome = 'begun' | 'done' | 'failed' | 'denied';
 export interface AuditEvent {
   /** ISO 8601, in UTC. */
   time: string;
+  /** What was done, or asked for. */
   action: AuditAction;
+  /** What came of it so far. */
   outcome: AuditOutcome;
   /** The same in both events of one act. */
   operationId: string;
   /** Who asked: user and process on this host, and whom the provider was told to name. */
   uid: number;
+  /** Of the process that asked. */
   pid: number;
+  /** The provider's option of this name. */
   actor?: string;
+  /** Absent where no session came to be. */
   sessionId?: string;
   /** Of a kill that reached one command and what it had started. */
   execId?: string;

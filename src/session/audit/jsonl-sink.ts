@@ -6,6 +6,7 @@ import type { AuditEvent, AuditSink } from './event.js';
 /** O_NOFOLLOW: whoever may write beside the log must not choose what it is. */
 const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
 
+/** How the file is written. */
 export interface JsonlAuditSinkOptions {
   /** Waits until each event is on the disk (fdatasync(2)): some ms each. Defaults to false, which a crash of the host may cost the last ones. */
   sync?: boolean;
@@ -30,6 +31,7 @@ export class JsonlAuditSink implements AuditSink {
     this.#sync = sync;
   }
 
+  /** Resolves when the line is written, with `sync` when it is on the disk. */
   async write(event: AuditEvent): Promise<void> {
     const line = Buffer.from(`${this.#isTorn ? '\n' : ''}${JSON.stringify(event)}\n`);
     const file = await open(this.#path, FLAGS, 0o600);

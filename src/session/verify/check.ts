@@ -4,11 +4,13 @@ import { isDeepStrictEqual } from 'node:util';
 export interface Check {
   /** Path in the OCI document, such as `linux.resources.memory.limit` or `mounts./tmp`. */
   field: string;
+  /** What the spec says. */
   expected: unknown;
   /** Undefined when it could not be read, which is never `ok`. */
   observed: unknown;
   /** The file of the kernel that was read, or why it could not be. */
   source: string;
+  /** They are the same, or mean the same. */
   ok: boolean;
 }
 
@@ -16,6 +18,7 @@ export interface Check {
 export interface Attestation {
   /** Every check is: all of the spec that can be seen from the host was read back, and is as the spec says. */
   ok: boolean;
+  /** One for each field. */
   checks: Check[];
 }
 
