@@ -19,6 +19,7 @@ export const floors: Record<string, number> = {
   session: 3,
   provider: 4,
   config: 5,
+  testing: 5,
   cli: 6,
 };
 
