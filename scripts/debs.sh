@@ -15,6 +15,7 @@ if [ $# -ne 3 ]; then
   exit 2
 fi
 suite=$1 package=$2 dest=$3
+scripts=$(cd "$(dirname "$0")" && pwd)
 marker=$dest/.deb-version
 
 is_complete() {
@@ -25,12 +26,6 @@ is_complete() {
     echo "debs.sh: $dest holds $found of $at, not $package of $suite" >&2
     exit 1
   fi
-}
-
-# Security and third-party sources carry only part of a suite, hence the three conditions.
-find_mirror() {
-  apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
-    awk '$2 == "main" && $1 !~ /[-\/]/ && $3 == "Debian" { print $4; exit }'
 }
 
 is_complete && exit 0
@@ -64,8 +59,7 @@ private_apt() {
 
 refresh() {
   local mirror
-  mirror=$(find_mirror)
-  [ -n "$mirror" ] || { echo "debs.sh: apt on this machine knows no Debian mirror" >&2; exit 1; }
+  mirror=$(bash "$scripts/mirror.sh")
   echo "deb [signed-by=$keyring] $mirror $suite main" >"$cache/sources.list"
   : >"$cache/status"
   private_apt update

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# What the suites of the guest need of Debian. systemd is there as another init, see systemd.sh.
+# What the suites of the guest need of Debian.
 packages=(
   linux-image-cloud-amd64 kmod iproute2 procps libstdc++6
   containerd runc crun busybox-static catatonit
@@ -28,11 +28,9 @@ if [ -d "$dest" ]; then
   exit 0
 fi
 
-# Security and third-party sources carry only part of a suite, hence the three conditions.
-mirror=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
-  awk '$2 == "main" && $1 !~ /[-\/]/ && $3 == "Debian" { print $4; exit }')
-[ -n "$mirror" ] || { echo "image.sh: apt on this machine knows no Debian mirror" >&2; exit 1; }
-
+mirror=$(bash ../mirror.sh)
+# Whoever was killed in the middle left one.
+rm -rf --one-file-system "$cache"/partial.*
 work=$(mktemp -d "$cache/partial.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
 root=$work/root

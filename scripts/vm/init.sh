@@ -2,7 +2,6 @@
 # The guest's first process: makes a machine as systemd would leave it, runs the tests, keeps what they said, turns the
 # machine off. Its words go to the kernel's console, the tests' to /dev/hvc0.
 export PATH=/payload/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
-mount -t tmpfs -o mode=1777 none /tmp
 mount -t devpts -o gid=5,mode=620,ptmxmode=666 none /dev/pts 2>/dev/null
 mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 none /dev/shm
 mount -t securityfs none /sys/kernel/security
@@ -18,7 +17,6 @@ echo 0 >/sys/fs/cgroup/system.slice/tests/cgroup.procs
 for scheduler in /sys/block/vd?/queue/scheduler; do echo bfq >"$scheduler"; done
 
 mkdir /results && mount -o sync /dev/vdc /results
-mapfile -t arguments </payload/arguments
 export XDG_CACHE_HOME=/payload/cache TEST_SUMMARY=/results/summary
 CADRE_TEST_SLOW=$(sed -n 's/.*cadre\.slow=\([0-9]*\).*/\1/p' /proc/cmdline)
 export CADRE_TEST_SLOW
@@ -26,9 +24,28 @@ grep -qw cadre.color /proc/cmdline || export NO_COLOR=1
 read -r up _ </proc/uptime
 echo "guest: up after ${up} s, $(uname -r), cgroup v2, AppArmor $(cat /sys/module/apparmor/parameters/enabled)" >/dev/hvc0
 cd /payload/repo
-# Through a pipe: on a terminal vitest would paint over its own lines.
-node node_modules/vitest/vitest.mjs run "${arguments[@]}" </dev/null 2>&1 | tee /results/output >/dev/hvc0
-echo "${PIPESTATUS[0]}" >/results/status
+# The runs go side by side, as one does not fill the two processors: each has daemons of its own.
+run() { # number, arguments
+  local number=$1
+  shift
+  # Through a pipe: on a terminal vitest would paint over its own lines.
+  node node_modules/vitest/vitest.mjs run "$@" </dev/null 2>&1 | tee "/results/output-$number" >/dev/hvc0
+  return "${PIPESTATUS[0]}"
+}
+arguments=()
+runs=()
+while read -r argument; do
+  if [ "$argument" != --end ]; then
+    arguments+=("$argument")
+    continue
+  fi
+  run "${#runs[@]}" "${arguments[@]}" &
+  runs+=($!)
+  arguments=()
+done </payload/arguments
+status=0
+for pid in "${runs[@]}"; do wait "$pid" || status=1; done
+echo "$status" >/results/status
 dmesg >/results/dmesg
 sync
 

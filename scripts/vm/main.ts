@@ -48,14 +48,16 @@ function record({ passed, failed, skipped }: Results): void {
   appendFileSync(path, `${JSON.stringify({ passed, failed, skipped: named })}\n`);
 }
 
-async function run({ keep, deadlineMs, vitest }: VmOptions, work: string): Promise<void> {
+async function run({ keep, deadlineMs, runs }: VmOptions, work: string): Promise<void> {
   const { signal } = interrupt;
   const payload = join(work, 'payload.ext4');
   const results = join(work, 'results.ext4');
   const log = join(work, 'console.log');
   const image = execFileSync('bash', ['scripts/vm/image.sh'], { encoding: 'utf8' }).trim();
   tell(`image ${image}`);
-  execFileSync('bash', ['scripts/vm/payload.sh', payload, ...vitest], { stdio: ['ignore', 'ignore', 'inherit'] });
+  execFileSync('bash', ['scripts/vm/payload.sh', payload, ...runs.flatMap((words) => [...words, '--end'])], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   execFileSync('mke2fs', ['-q', '-t', 'ext4', results, '64M'], { stdio: 'ignore' });
   const accelerator = existsSync('/dev/kvm') && (await proveKvm(image, work, signal)) ? 'kvm' : 'tcg';
   const speed = accelerator === 'tcg' ? ', as KVM does not work here: software emulation' : '';

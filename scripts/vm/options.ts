@@ -1,45 +1,60 @@
-import { parseArgs } from 'node:util';
-import { SUITES } from './suites.js';
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { EVERYWHERE, FURTHER, NEWEST } from './suites.js';
 
 export interface VmOptions {
   /** Gives a shell in the guest when the tests are over. */
   readonly keep: boolean;
   /** For the guest, in ms. */
   readonly deadlineMs: number;
-  /** Of vitest: files or parts of their names, projects. */
-  readonly vitest: readonly string[];
+  /** The arguments of each run of vitest; they go side by side. */
+  readonly runs: readonly (readonly string[])[];
 }
 
-export const USAGE = `usage: npm run test:vm -- [--keep] [--minutes N] [ARGUMENT OF vitest...]
+export const USAGE = `usage: npm run test:vm -- [--all] [--keep] [--minutes N] [--project P] [-t PATTERN] [FILE...]
 
 Runs end-to-end tests in a virtual machine that has cgroup v2 and AppArmor: without files those of scripts/vm/suites.ts,
-without --project on every generation of containerd.
+and files on every generation of containerd, if not of the given projects.
 
+  --all         all suites that stand on the kernel, on every generation
   --keep        a shell in the guest after the tests; its end turns the machine off
-  --minutes N   kill the guest after so many (default 15; with --keep a day)`;
+  --minutes N   kill the guest after so many (default 15; 90 with --all; a day with --keep)
+  --project P, --config FILE, -t PATTERN
+                as of vitest`;
 
-/** Throws with what was wrong. Options of vitest come after \`--\` or are written as \`--project=containerd-2.1\`. */
+const GENERATIONS = 'containerd-*';
+const options = {
+  all: { type: 'boolean', default: false },
+  keep: { type: 'boolean', default: false },
+  minutes: { type: 'string' },
+  config: { type: 'string' },
+  project: { type: 'string', multiple: true, default: [] },
+  'test-name-pattern': { type: 'string', short: 't' },
+} as const satisfies ParseArgsConfig['options'];
+
+/** Throws with what was wrong. */
 export function parseOptions(argv: readonly string[]): VmOptions {
-  const { values, positionals } = parseArgs({
-    args: [...argv],
-    allowPositionals: true,
-    options: {
-      keep: { type: 'boolean', default: false },
-      minutes: { type: 'string' },
-      project: { type: 'string', multiple: true, default: [] },
-      'test-name-pattern': { type: 'string', short: 't' },
-    },
-  });
-  const minutes = Number(values.minutes ?? (values.keep ? 24 * 60 : 15));
-  if (!(minutes > 0)) throw new Error(`--minutes ${values.minutes}: expected a number above 0`);
+  const { values, positionals } = parseArgs({ args: [...argv], allowPositionals: true, options });
+  const { all, keep, config, project, minutes = keep ? 24 * 60 : all ? 90 : 15 } = values;
+  if (!(Number(minutes) > 0)) throw new Error(`--minutes ${minutes}: expected a number above 0`);
   const name = values['test-name-pattern'];
+  const common = [
+    ...(config === undefined ? [] : [`--config=${config}`, '--root=.']),
+    ...(name === undefined ? [] : ['-t', name]),
+  ];
+  // Another configuration has other projects.
+  const projects = project.length > 0 || config !== undefined ? project : [GENERATIONS];
+  const build = (wanted: readonly string[], files: readonly string[]) => [
+    ...wanted.map((each) => `--project=${each}`),
+    ...common,
+    ...files,
+  ];
+  const isPlain = positionals.length === 0 && project.length === 0 && config === undefined && !all;
+  const given = positionals.length > 0 ? positionals : [...EVERYWHERE, ...NEWEST, ...(all ? FURTHER : [])];
   return {
-    keep: values.keep,
-    deadlineMs: minutes * 60_000,
-    vitest: [
-      ...(values.project.length > 0 ? values.project : ['containerd-*']).map((project) => `--project=${project}`),
-      ...(name === undefined ? [] : ['-t', name]),
-      ...(positionals.length > 0 ? positionals : SUITES),
-    ],
+    keep,
+    deadlineMs: Number(minutes) * 60_000,
+    runs: isPlain
+      ? [build(['containerd-1.6', 'containerd-1.7'], EVERYWHERE), build(['containerd-2.1'], [...EVERYWHERE, ...NEWEST])]
+      : [build(projects, given)],
   };
 }

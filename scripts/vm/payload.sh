@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Make the guest's second disk, of this working tree as it is:
 #
-#   bash scripts/vm/payload.sh FILE [ARGUMENT_OF_VITEST...]
+#   bash scripts/vm/payload.sh FILE [[ARGUMENT_OF_VITEST...] --end]...
 #
-# It holds the tree, what it built, node_modules without what only checks need, the packed package, Node, the containerd
-# generations that Debian bookworm has not, and the guest's init.
+# It holds the tree, node_modules without what only checks need, the packed package, Node, the containerd generations that
+# Debian bookworm has not, and the guest's init.
 set -euo pipefail
 disk=$1
 shift
@@ -14,17 +14,23 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/cadre-containerd
 work=$(mktemp -d "$disk.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-mkdir -p "$work/repo" "$work/bin" "$work/cache/cadre-containerd" "$work/package"
+mkdir -p "$work/repo" "$work/bin" "$work/cache/cadre-containerd"
 cp scripts/vm/init.sh "$work/init"
 chmod 755 "$work/init"
 printf '%s\n' "$@" >"$work/arguments"
 cp -L "$(node -p process.execPath)" "$work/bin/node"
 
 git ls-files -z --cached --others --exclude-standard | tar --null --ignore-failed-read -cf - -T - 2>/dev/null | tar -xf - -C "$work/repo"
-tar -cf - dist \
+tar -cf - \
   --exclude=node_modules/{node-24,@biomejs,@bufbuild/buf*,@microsoft,@arethetypeswrong,@typescript,typescript,knip,dprint-node} \
   node_modules | tar -xf - -C "$work/repo"
-npm pack --silent --ignore-scripts --pack-destination "$work/package" >/dev/null
+# What users install is what runs there: dist is that of the packed package.
+package=node_modules/@cadre-dev/runtime-provider-containerd
+mkdir -p "$work/repo/$package"
+npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
+tar -xf "$work"/*.tgz -C "$work/repo/$package" --strip-components=1
+rm "$work"/*.tgz
+ln -s "$package/dist" "$work/repo/dist"
 
 for generation in 1.7 2.1; do
   bin=containerd-$generation/usr/bin

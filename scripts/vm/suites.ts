@@ -1,2 +1,32 @@
-/** What `npm run test:vm` runs in the guest, on every generation of containerd. */
-export const SUITES: readonly string[] = ['test/session/contract.e2e.test.ts', 'test/provider/framework.e2e.test.ts'];
+/** What `npm run test:vm` runs in the guest on every generation of containerd. */
+export const EVERYWHERE: readonly string[] = [
+  'test/session/contract.e2e.test.ts',
+  'test/session/cgroup-v2.e2e.test.ts',
+];
+
+/** And on the newest, as what it shows is the kernel's and the runtime's part. */
+export const NEWEST: readonly string[] = [
+  'test/provider/framework.e2e.test.ts',
+  'test/session/apparmor.e2e.test.ts',
+  'test/session/io-weight.e2e.test.ts',
+  'test/session/runtime-binary.e2e.test.ts',
+  'test/session/userns.e2e.test.ts',
+  'test/session/verify/verify.e2e.test.ts',
+];
+
+/** With --all, on every generation: half an hour of an emulated processor. */
+export const FURTHER: readonly string[] = [
+  'test/cli/doctor.e2e.test.ts',
+  'test/cli/life.e2e.test.ts',
+  'test/session/commit.e2e.test.ts',
+  'test/session/exec-kill.e2e.test.ts',
+  'test/session/exec-options.e2e.test.ts',
+  'test/session/fork.e2e.test.ts',
+  'test/session/lifecycle.e2e.test.ts',
+  'test/session/main.e2e.test.ts',
+  'test/session/mounts.e2e.test.ts',
+  'test/session/recovery',
+  'test/session/secrets.e2e.test.ts',
+  'test/session/stats.e2e.test.ts',
+  'test/session/update.e2e.test.ts',
+];

@@ -25,6 +25,7 @@ const verbs: Record<string, () => Promise<Verb>> = {
   fork: async () => (await import('./fork.js')).forkVerb,
   policy: async () => (await import('./policy.js')).policyVerb,
   import: async () => (await import('./import.js')).importVerb,
+  apparmor: async () => (await import('./apparmor.js')).apparmorVerb,
   doctor: async () => (await import('./doctor.js')).doctorVerb,
   reap: async () => (await import('./reap.js')).reapVerb,
   version: async () => (await import('./version.js')).versionVerb,

@@ -119,7 +119,7 @@ export interface IsolationPolicy {
   capabilities?: { add?: string[]; drop?: string[] };
   /** Filter of system calls; a path is that of a file with OCI's `linux.seccomp`. Defaults to `default`. */
   seccomp?: 'default' | 'strict' | 'unconfined' | { path: string };
-  /** Name of a profile of AppArmor that the host has loaded and enforces. */
+  /** Name of a profile of AppArmor that the host has loaded and enforces; `cadre-containerd apparmor load` loads ours. */
   apparmor?: string;
   /**
    * Maps the ids inside, from 0 on, to ids of the host that are no one's: `size` of them from `uid` on, groups alike. True

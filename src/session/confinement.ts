@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { CapabilityMismatchError, createInputError } from '../core/error.js';
 import type { ResolvedPolicy } from '../policy/types.js';
+import { APPARMOR_PROFILE } from '../spec/apparmor.js';
 import { parseSeccomp, SECCOMP_BYTES } from '../spec/seccomp-file.js';
 import type { OciSeccomp } from '../spec/types.js';
 
@@ -25,7 +26,8 @@ export function checkLoaded(name: string, loaded: string): void {
   if (mode === 'enforce') return;
   const enforced = [...modes.keys()].filter((key) => modes.get(key) === 'enforce');
   const problem = mode === undefined ? '' : `, and not in mode ${mode}`;
-  const expected = `a profile that is loaded and enforced on this host${problem}: ${enforced.join(', ') || 'there is none'}`;
+  const own = name === APPARMOR_PROFILE && mode === undefined ? ' (cadre-containerd apparmor load loads this one)' : '';
+  const expected = `a profile that is loaded and enforced on this host${problem}${own}: ${enforced.join(', ') || 'there is none'}`;
   throw new CapabilityMismatchError('containerd', [{ path: 'apparmor', value: name, expected }]);
 }
 

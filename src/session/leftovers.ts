@@ -5,7 +5,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { listPids } from './cgroup.js';
+import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
 import { readOptional, readStat } from './proc.js';
 
@@ -69,6 +69,7 @@ export async function endShim({ pid, startTime, id, namespace }: Shim): Promise<
   for (const until = Date.now() + TERM_MS; isThere() && Date.now() < until; ) await sleep(20);
   if (isThere()) process.kill(pid, 'SIGKILL');
   for (const cgroup of findCgroups(namespace, 0).filter((found) => found.id === id)) {
+    if (killGroup(cgroup.path)) continue;
     for (const member of listPids(cgroup.path)) sendKill(member);
   }
 }

@@ -58,6 +58,8 @@ export class RunningExecs {
   readonly #closed = new AbortController();
   /** One at a time: each freezes the session. */
   readonly #kills = new Gate(1);
+  /** How many have begun. */
+  #killCount = 0;
   #oomKills: number;
 
   constructor(parts: RunningExecsParts) {
@@ -105,11 +107,15 @@ export class RunningExecs {
 
   /** runc starts nothing in a frozen session, and a kill of another exec freezes it for a moment. */
   async #start(executor: Executor, request: ExecRequest): Promise<ExecProcess> {
-    for (const until = Date.now() + FROZEN_MS; ; await sleep(FROZEN_PAUSE_MS)) {
+    let kills = this.#killCount;
+    for (let until = Date.now() + FROZEN_MS; ; await sleep(FROZEN_PAUSE_MS)) {
       try {
         return await executor.start(request);
       } catch (error) {
         if (!hasCode(error, 'unknown', 'failed-precondition') || !/paused/.test(error.message)) throw error;
+        // Patience is for what others do; our own kills are seen to end.
+        if (kills !== this.#killCount) until = Date.now() + FROZEN_MS;
+        kills = this.#killCount;
         if (Date.now() >= until) {
           throw new DriverError('failed-precondition', 'the session is paused: nothing can be started in it', {
             operation: 'exec',
@@ -188,6 +194,7 @@ export class RunningExecs {
 
   #killTree(process: ExecProcess): Promise<KillReport> {
     return this.#kills.run(async () => {
+      this.#killCount++;
       const { pid: initPid, cgroup } = await this.#parts.renewInit();
       const init = readStat(initPid);
       const running = this.#known.get(process);

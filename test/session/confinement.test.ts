@@ -45,6 +45,7 @@ test('a profile of AppArmor has to be loaded and enforced', () => {
   );
   expect(() => checkLoaded('/usr/bin/man', loaded)).toThrow(/and not in mode complain/);
   expect(() => checkLoaded('any', '')).toThrow(/there is none/);
+  expect(() => checkLoaded('cadre-default', '')).toThrow(/cadre-containerd apparmor load/);
 });
 
 test.skipIf(existsSync('/sys/kernel/security/apparmor/profiles'))('without its list there is no profile', async () => {

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { readHostFacts } from '../../src/session/host.js';
 import { context } from '../support/context.js';
+import { onHostWith } from '../support/needs.js';
 import { openProvider } from '../support/provider.js';
 
 async function runThrough(runtimeBinary: string) {
@@ -25,9 +25,9 @@ test('the program that is named is run for the first task, for each later one an
   expect(calls.match(/ exec /g)).toHaveLength(2);
 });
 
-test('crun runs a session', async ({ skip }) => {
-  skip(readHostFacts().cgroup === 'hybrid', 'crun refuses hosts whose cgroups are hybrid, with controllers on v2');
-  await runThrough('/usr/bin/crun');
+// crun refuses hosts whose cgroups are hybrid, with controllers on v2.
+onHostWith('cgroup v2')('another runtime', () => {
+  test('crun runs a session', () => runThrough('/usr/bin/crun'));
 });
 
 test.each(['/usr/bin/no-such-runtime', '/usr/bin'])(

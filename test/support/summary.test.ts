@@ -67,5 +67,16 @@ test('a run without tests, or a red stage without a failed test, is a failure', 
 });
 
 test('the shell scripts have no syntax error', () => {
-  for (const script of ['setup', 'containerds', 'test', 'demo']) execFileSync('bash', ['-n', `scripts/${script}.sh`]);
+  const scripts = [
+    'setup',
+    'containerds',
+    'test',
+    'demo',
+    'vm/run',
+    'vm/image',
+    'vm/payload',
+    'vm/init',
+    'vm/self-test',
+  ];
+  for (const script of scripts) execFileSync('bash', ['-n', `scripts/${script}.sh`]);
 });

@@ -1,7 +1,8 @@
 /** Changes to a session behind our back, through the kernel alone. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { onTestFinished } from 'vitest';
 
 export interface Tampering {
   what: string;
@@ -36,6 +37,7 @@ const inside = ['--mount', '--pid'];
 const mount = (pid: number, ...args: string[]) => enter(pid, inside, '/bin/busybox', 'mount', ...args);
 
 const group = (field: string) => `linux.resources.${field}`;
+const limits = ['memory.limit', 'memory.swap', 'cpu.quota', 'cpu.period', 'cpu.shares', 'pids.limit'];
 
 /** For a session of 64 MiB of memory and swap each, half a processor, 512 shares, 64 pids, and a /scratch of 1 MiB. */
 export const tamperings: Tampering[] = [
@@ -79,9 +81,16 @@ export const tamperings: Tampering[] = [
   },
   {
     what: 'another control group',
-    fields: ['linux.cgroupsPath'],
+    // The one of v2 has all limits, those of v1 each its own.
+    fields: ['linux.cgroupsPath', ...(isUnified ? limits.map(group) : [])],
     act: (pid) => {
-      const directory = join(findGroup(pid, isUnified ? '' : 'blkio'), '..');
+      const parent = dirname(findGroup(pid, isUnified ? '' : 'blkio'));
+      // There only a leaf takes processes (cgroup-v2.rst, "No Internal Process Constraint").
+      const directory = isUnified ? join(parent, `moved-${pid}`) : parent;
+      if (isUnified) {
+        mkdirSync(directory);
+        onTestFinished(() => rmdirSync(directory));
+      }
       writeFileSync(join(directory, 'cgroup.procs'), String(pid));
     },
   },

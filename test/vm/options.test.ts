@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { parseOptions } from '../../scripts/vm/options.js';
+import { EVERYWHERE, FURTHER, NEWEST } from '../../scripts/vm/suites.js';
+
+const everywhere = '--project=containerd-*';
+
+test.each<[string[], object]>([
+  [
+    [],
+    {
+      keep: false,
+      deadlineMs: 15 * 60_000,
+      runs: [
+        ['--project=containerd-1.6', '--project=containerd-1.7', ...EVERYWHERE],
+        ['--project=containerd-2.1', ...EVERYWHERE, ...NEWEST],
+      ],
+    },
+  ],
+  [['--all'], { deadlineMs: 90 * 60_000, runs: [[everywhere, ...EVERYWHERE, ...NEWEST, ...FURTHER]] }],
+  [['test/session/stats'], { runs: [[everywhere, 'test/session/stats']] }],
+  [['--project=a', '--project', 'b'], { runs: [['--project=a', '--project=b', ...EVERYWHERE, ...NEWEST]] }],
+  [['-t', 'a name', 'x'], { runs: [[everywhere, '-t', 'a name', 'x']] }],
+  [['--config', 'c.ts', 'x'], { runs: [['--config=c.ts', '--root=.', 'x']] }],
+  [['--keep'], { keep: true, deadlineMs: 24 * 3_600_000 }],
+  [['--keep', '--minutes', '0.5'], { deadlineMs: 30_000 }],
+])('%j', (argv, expected) => {
+  expect(parseOptions(argv)).toMatchObject(expected);
+});
+
+test.each([[['--minutes', 'x']], [['--minutes=0']], [['--kep']]])('%j is refused', (argv) => {
+  expect(() => parseOptions(argv)).toThrow(/--(minutes|kep)/);
+});
+
+test('every suite that is named exists', () => {
+  expect([...EVERYWHERE, ...NEWEST, ...FURTHER].filter((path) => !existsSync(path))).toEqual([]);
+});
