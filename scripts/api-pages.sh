@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 npx api-extractor run
+npx api-extractor run -c api-extractor.testing.json
 rm -rf docs/api
 npx api-documenter markdown --input-folder temp --output-folder docs/api >temp/documenter.log || {
   cat temp/documenter.log >&2

@@ -9,6 +9,7 @@ import { assumeLinux } from '../spec/host.js';
 import { MockSession } from './mock-session.js';
 import { answerCommand, type MockAnswer, type MockCall, type MockResult, Script } from './script.js';
 
+/** How a mock is set up. */
 export interface MockOptions {
   /** Where its sessions are said to run, over an ordinary Linux: `{ seccomp: false }`, `{ runtime: 'kata' }`. */
   place?: Partial<Place>;
@@ -23,6 +24,7 @@ export interface MockOptions {
  * they were scripted to do. NOTHING RUNS AND NOTHING IS ISOLATED. It is in no registry and a default of nothing.
  */
 export class MockProvider implements AsyncDisposable {
+  /** Never `containerd`. */
   readonly name = 'mock';
   /** Every command that was asked for, in order. */
   readonly calls: MockCall[] = [];
@@ -41,10 +43,12 @@ export class MockProvider implements AsyncDisposable {
     return [...this.#sessions.values()];
   }
 
+  /** What its place can do, as of the real provider. */
   capabilities(): Capabilities {
     return describeCapabilities(this.#place);
   }
 
+  /** Says that it is a mock, whatever else it says. */
   async healthCheck(): Promise<{ healthy: boolean; message: string; details: Record<string, unknown> }> {
     const { healthy = true } = this.#options;
     return { healthy, message: 'a mock: nothing runs and nothing is isolated', details: { mock: true } };
@@ -55,7 +59,9 @@ export class MockProvider implements AsyncDisposable {
    * arguments, or by a function of the call. A command that nothing answers rejects with `unimplemented`.
    */
   answer(answer: MockAnswer): this;
+  /** To a command with any arguments. */
   answer(command: string, result: MockResult): this;
+  /** To a command with these arguments alone. */
   answer(command: string, args: readonly string[], result: MockResult): this;
   answer(first: MockAnswer | string, second?: MockResult | readonly string[], third?: MockResult): this {
     if (typeof first === 'function') this.#script.add(first);
@@ -89,6 +95,7 @@ export class MockProvider implements AsyncDisposable {
     return session;
   }
 
+  /** The session of that id or name; `not-found` where there is none. */
   async connect(sessionIdOrName: string): Promise<MockSession> {
     const found = this.sessions.find(
       ({ sessionId, asked }) => sessionId === sessionIdOrName || asked.name === sessionIdOrName,
@@ -97,10 +104,12 @@ export class MockProvider implements AsyncDisposable {
     return found;
   }
 
+  /** The same as `createSession`, for a caller that keeps the id alone. */
   async startSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<string> {
     return (await this.createSession(policy)).sessionId;
   }
 
+  /** Runs a command of the script in the session of that id or name. */
   async exec(sessionId: string, command: readonly string[], options?: ExecOptions): Promise<ExecResult> {
     const [file, ...args] = command;
     if (file === undefined) {
@@ -110,6 +119,7 @@ export class MockProvider implements AsyncDisposable {
     return (await this.connect(sessionId)).exec(file, args, options);
   }
 
+  /** Stops the session of that id or name. */
   async stopSession(sessionId: string): Promise<void> {
     await (await this.connect(sessionId)).stop();
   }

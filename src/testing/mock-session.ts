@@ -20,9 +20,11 @@ export interface MockSessionParts {
 
 /** A session in memory: nothing runs in it and nothing is isolated by it. */
 export class MockSession implements AsyncDisposable {
+  /** `mock-` and its name, or a random one. */
   readonly sessionId: string;
   /** As it was asked for, with all that it has by default. */
   readonly policy: ResolvedPolicy;
+  /** What it was asked to be, beside its policy. */
   readonly asked: SessionOptions;
   readonly #run: MockSessionParts['run'];
   readonly #forget: () => void;
@@ -37,6 +39,7 @@ export class MockSession implements AsyncDisposable {
     this.#forget = forget;
   }
 
+  /** `running` from its creation on. */
   get state(): 'running' | 'stopped' | 'destroyed' {
     return this.#state;
   }
@@ -63,11 +66,13 @@ export class MockSession implements AsyncDisposable {
     return { execId, exitCode, stdout, stderr, durationMs, isCanceled: false, oomKilled, truncated, ...rest };
   }
 
+  /** An exec is refused from now on, until it is started again. */
   async stop(): Promise<void> {
     this.#assertThere();
     this.#state = 'stopped';
   }
 
+  /** Refused (`failed-precondition`) where it is not stopped. */
   async start(): Promise<void> {
     this.#assertThere();
     if (this.#state === 'running') {
@@ -83,6 +88,7 @@ export class MockSession implements AsyncDisposable {
     this.#forget();
   }
 
+  /** The same as `destroy`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.destroy();
   }

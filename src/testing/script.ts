@@ -3,9 +3,13 @@ import type { ExecOptions, ExecResult } from '../session/exec-options.js';
 
 /** A command that a mock session was asked to run. */
 export interface MockCall {
+  /** Of the session that was asked. */
   sessionId: string;
+  /** The program, as it was named. */
   command: string;
+  /** Its arguments. */
   args: readonly string[];
+  /** As they were given, without defaults. */
   options: ExecOptions;
 }
 

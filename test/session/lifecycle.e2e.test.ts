@@ -28,7 +28,10 @@ describe('stop', () => {
     expect((await collectLogs(session)).stdout).toBe('ready\nbye\n');
     // Once more is nothing.
     await session.stop();
-    await expect(session.exec('true')).rejects.toMatchObject({ code: 'failed-precondition', message: /stopped/ });
+    await expect(session.exec('true')).rejects.toMatchObject({
+      code: 'failed-precondition',
+      message: expect.stringMatching(/stopped/),
+    });
   });
 
   test('kills one that ignores it when the grace is over', async () => {
@@ -71,7 +74,10 @@ test('start runs the command again on the same files, with the same limits', asy
   });
   await expect.poll(async () => (await collectLogs(session)).stdout).toBe('1\n');
   await session.exec('sh', ['-c', 'echo kept > /root/file']);
-  await expect(session.start()).rejects.toMatchObject({ code: 'failed-precondition', message: /running/ });
+  await expect(session.start()).rejects.toMatchObject({
+    code: 'failed-precondition',
+    message: expect.stringMatching(/running/),
+  });
   await session.stop({ timeoutMs: 100 });
   await session.start();
   expect(await session.info()).toMatchObject({ state: 'running' });
@@ -111,7 +117,10 @@ test('paused: told as such, no exec, and a resume lets it go on', async () => {
   });
   await session.pause();
   expect((await session.info()).state).toBe('paused');
-  await expect(session.exec('true')).rejects.toMatchObject({ code: 'failed-precondition', message: /paused/ });
+  await expect(session.exec('true')).rejects.toMatchObject({
+    code: 'failed-precondition',
+    message: expect.stringMatching(/paused/),
+  });
   const read = async () => (await collectLogs(session)).stdout.length;
   await sleep(100);
   const before = await read();

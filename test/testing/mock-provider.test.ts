@@ -99,7 +99,10 @@ describe('a command', () => {
     expect(await session.exec('make', ['test'], { onStderr })).toMatchObject({ exitCode: 2, stderr: 'no rule\n' });
     expect(heard).toEqual(['no rule\n']);
     expect((await session.exec('env')).stdout).toBe('A=1\n');
-    await expect(session.exec('rm')).rejects.toMatchObject({ code: 'unimplemented', message: expect.stringMatching(/no answer to \["rm"\]/) });
+    await expect(session.exec('rm')).rejects.toMatchObject({
+      code: 'unimplemented',
+      message: expect.stringMatching(/no answer to \["rm"\]/),
+    });
   });
 
   test('that does not end is ended by its timeout, by the policy, by an abort', async () => {
