@@ -22,7 +22,7 @@ const commands: [RegExp, (...parts: string[]) => unknown][] = [
     (what = '') => expect(what.split(' ').filter((part) => !setup.includes(part))).toEqual([]),
   ],
   [
-    /^npx vitest run --project (\S+) (\S+)$/,
+    /^npx vitest run --project (\S+) (\S+)(?: -t .+)?$/,
     (project, file = '') => {
       expect(['unit', ...GENERATIONS.map((generation) => `containerd-${generation}`)]).toContain(project);
       expect(existsSync(file)).toBe(true);
