@@ -1,5 +1,5 @@
 import { isExecutable } from '../core/program.js';
-import { probeServer } from '../rpc/probe.js';
+import { probeServer, socketRemedy } from '../rpc/probe.js';
 import { readHostFacts } from '../session/host.js';
 import { hasOverlay } from '../session/runtime-facts.js';
 import type { HostFacts } from '../spec/host.js';
@@ -61,8 +61,6 @@ export async function checkHealth(
     details: { ...more, address, namespace, checks },
   };
 }
-
-const socketRemedy = 'start containerd, or name its socket with CONTAINERD_ADDRESS';
 
 /** What was chosen, and this version can or cannot do. */
 function checkChoice(runtime: string, runtimeBinary: string | undefined): HostCheck[] {

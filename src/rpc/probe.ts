@@ -6,6 +6,9 @@ import type { Channel } from './channel.js';
 
 const PROBE_MS = 3_000;
 
+/** What to do where nobody answers. */
+export const socketRemedy = 'start containerd, or name its socket with CONTAINERD_ADDRESS';
+
 export interface ServerInfo {
   /** As the daemon prints it, such as `1.6.20~ds1` or `2.1.9+unknown`. */
   version: string;
@@ -24,6 +27,7 @@ export async function probeServer(channel: Channel, signal?: AbortSignal): Promi
     if (hasCode(error, 'canceled')) throw error;
     throw new DriverError('unavailable', `no containerd answers at ${channel.address}: ${describe(error)}`, {
       operation: 'connect',
+      remedy: socketRemedy,
       cause: error,
     });
   }
