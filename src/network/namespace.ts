@@ -59,10 +59,18 @@ async function runTool(name: string, args: readonly string[], operation: string)
   await runProgram(findTool(name), args, { operation, signal: AbortSignal.timeout(RUN_MS) });
 }
 
+const sbin = ['/usr/sbin', '/sbin'];
+const toolsRemedy = 'install util-linux and iproute2';
+
+/** Programs that namespaces need and this host does not have. */
+export function listMissingTools(): string[] {
+  return ['unshare', 'ip', 'umount'].filter((name) => findProgram(name, sbin) === undefined);
+}
+
 /** Of util-linux or iproute2. */
 function findTool(name: string): string {
-  const found = findProgram(name, ['/usr/sbin', '/sbin']);
+  const found = findProgram(name, sbin);
   if (found !== undefined) return found;
-  const message = `network namespaces need ${name}, which is not on this host: install util-linux and iproute2`;
-  throw new DriverError('failed-precondition', message, { operation: 'network' });
+  const message = `network namespaces need ${name}, which is not on this host: ${toolsRemedy}`;
+  throw new DriverError('failed-precondition', message, { operation: 'network', remedy: toolsRemedy });
 }

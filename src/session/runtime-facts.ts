@@ -3,6 +3,7 @@ import os from 'node:os';
 import { join } from 'node:path';
 import { hasCode } from '../core/error.js';
 import { isExecutable, runProgram } from '../core/program.js';
+import { listMissingTools } from '../network/namespace.js';
 import { nameKataConfiguration, nameShim, type ProgramFacts, type RuntimeFacts } from '../spec/prerequisites.js';
 import type { DaemonProcess } from './daemon.js';
 
@@ -50,6 +51,7 @@ export async function readRuntimeFacts(request: FactsRequest): Promise<RuntimeFa
     vsock: tryToOpen(join(hostRoot, '/dev/vhost-vsock')),
     virtualization: hasVirtualization(join(hostRoot, '/proc/cpuinfo')),
     configuration: findConfiguration(request, hostRoot),
+    missingTools: listMissingTools(),
     kataCheck: kataRuntime === undefined ? undefined : await runKataCheck(kataRuntime),
   };
 }

@@ -37,6 +37,8 @@ export interface RuntimeFacts {
   virtualization: boolean;
   /** Kata's configuration: the one that was found, or what was looked for. */
   configuration: { path: string; isThere: boolean };
+  /** Programs that a network namespace needs, which Kata has to be given, and that are not there. */
+  missingTools: string[];
   /** Outcome of `kata-runtime check`; undefined where it was not run. */
   kataCheck?: { passed: boolean; says: string } | undefined;
 }
@@ -90,7 +92,7 @@ export function tellShim(runtime: string): string {
 }
 
 function checkKata(facts: RuntimeFacts): HostCheck[] {
-  const { kernel, kvm, vsock, virtualization, configuration, kataCheck } = facts;
+  const { kernel, kvm, vsock, virtualization, configuration, missingTools, kataCheck } = facts;
   const { path, isThere } = configuration;
   const checks = [
     judge('kernel', isKernelAtLeast(kernel, 5, 10), { found: kernel, remedy: 'boot a kernel of at least 5.10' }),
@@ -105,6 +107,10 @@ function checkKata(facts: RuntimeFacts): HostCheck[] {
     judge('kata configuration', isThere, {
       found: isThere ? path : `no ${path}`,
       remedy: tellConfiguration(path),
+    }),
+    judge('network tools', missingTools.length === 0, {
+      found: missingTools.length === 0 ? 'unshare, ip, umount' : `no ${missingTools.join(', ')}`,
+      remedy: 'install util-linux and iproute2',
     }),
   ];
   if (kataCheck === undefined) return checks;

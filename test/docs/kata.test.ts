@@ -30,6 +30,7 @@ test('the table of checks has each that the doctor makes for Kata', () => {
     vsock: undefined,
     virtualization: true,
     configuration: { path: '', isThere: true },
+    missingTools: [],
     kataCheck: { passed: true, says: '' },
   };
   const checks = [checkContainerd('2.1.9'), ...checkRuntime('io.containerd.kata.v2', facts)];

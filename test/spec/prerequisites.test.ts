@@ -17,6 +17,7 @@ const complete: RuntimeFacts = {
   vsock: undefined,
   virtualization: true,
   configuration: { path: '/etc/kata-containers/configuration.toml', isThere: true },
+  missingTools: [],
 };
 
 const failing = (runtime: string, facts: RuntimeFacts) =>
@@ -51,6 +52,7 @@ test.each<[missing: string, change: Partial<RuntimeFacts>, name: string, found: 
     'no /opt/my.toml',
     'install Kata Containers, or put one there',
   ],
+  ['ip', { missingTools: ['ip'] }, 'network tools', 'no ip', 'install util-linux and iproute2'],
   ['a kernel of 5.10', { kernel: '5.4.0-100-generic' }, 'kernel', '5.4.0-100-generic', 'at least 5.10'],
 ])('a host for Kata that lacks %s fails that check alone, with a remedy', (_, change, name, found, remedy) => {
   const failures = failing('io.containerd.kata.v2', { ...complete, ...change });
