@@ -23,7 +23,7 @@ node -e '
 packages=(containerd runc busybox-static catatonit)
 case ${1:-} in
   '') ;;
-  --tests) packages+=(crun containernetworking-plugins docker-registry openssl zstd buildah strace git iproute2 iptables tmux gcc libc6-dev golang-github-opencontainers-specs-dev) ;;
+  --tests) packages+=(crun containernetworking-plugins docker-registry openssl zstd buildah strace git iproute2 iptables tmux zsh fish gcc libc6-dev golang-github-opencontainers-specs-dev) ;;
   *) refuse "unknown argument: $1" ;;
 esac
 

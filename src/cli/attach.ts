@@ -1,16 +1,17 @@
+import { openProvider } from './connection.js';
 import { watchSignals } from './terminal.js';
-import { connectionOptions, openProvider, readOptions, takeArguments, type Verb } from './verb.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-export const attachVerb: Verb = {
+export const attachVerb = defineVerb({
   usage: 'cadre-containerd attach [-i] SESSION',
   summary: "connect to a session's own command, with -i its input too; ends with its exit code",
   example: 'cadre-containerd attach -i web',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...connectionOptions, interactive: { type: 'boolean', short: 'i' } });
-    const [name] = takeArguments(rest, 'session');
+  options: { ...connectionOptions, interactive: { type: 'boolean', short: 'i' } },
+  takes: ['session'],
+  async run(values, [name]) {
     const { stdin, stdout, stderr } = process;
     const isRaw = values.interactive === true && stdin.isTTY;
-    await using provider = openProvider(values);
+    await using provider = await openProvider(values);
     const session = await provider.connect(name);
     if (isRaw) stdin.setRawMode(true);
     try {
@@ -21,4 +22,4 @@ export const attachVerb: Verb = {
       stdin.destroy();
     }
   },
-};
+});

@@ -1,18 +1,20 @@
-import { connectionOptions, openProvider, readOptions, takeArguments, type Verb } from './verb.js';
+import { openProvider } from './connection.js';
+import { outputOptions, printResult } from './output.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
 const letters = { add: 'A', modify: 'C', delete: 'D' };
 
-export const diffVerb: Verb = {
+export const diffVerb = defineVerb({
   usage: 'cadre-containerd diff [--json] SESSION',
   summary: 'list what differs from the image: A added, C changed, D deleted',
   example: 'cadre-containerd diff web',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...connectionOptions, json: { type: 'boolean' } });
-    const [name] = takeArguments(rest, 'session');
-    await using provider = openProvider(values);
+  options: { ...connectionOptions, ...outputOptions },
+  takes: ['session'],
+  async run(values, [name]) {
+    await using provider = await openProvider(values);
     for (const change of await (await provider.connect(name)).diff()) {
-      process.stdout.write(values.json ? `${JSON.stringify(change)}\n` : `${letters[change.kind]} ${change.path}\n`);
+      printResult(values, change, () => `${letters[change.kind]} ${change.path}`);
     }
     return 0;
   },
-};
+});

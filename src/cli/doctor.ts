@@ -1,24 +1,30 @@
+import { openProvider } from './connection.js';
+import { isJson, outputOptions, paint, print } from './output.js';
 import { formatTable } from './table.js';
-import { connectionOptions, openProvider, readOptions, takeNone, type Verb } from './verb.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-export const doctorVerb: Verb = {
+const colours = { ok: 'green', warning: 'yellow', failed: 'red' } as const;
+
+export const doctorVerb = defineVerb({
   usage: 'cadre-containerd doctor [--runtime NAME] [--json]',
   summary: 'tell whether sessions can run on this host, and what to do where not',
   example: 'cadre-containerd doctor --runtime kata',
-  async run(args) {
-    const { values, rest } = readOptions(args, {
-      ...connectionOptions,
-      runtime: { type: 'string' },
-      json: { type: 'boolean' },
-    });
-    takeNone(rest);
+  options: { ...connectionOptions, ...outputOptions, runtime: { type: 'string', hint: ['runc', 'kata'] } },
+  takes: [],
+  async run(values) {
     const { runtime } = values;
-    await using provider = openProvider(values, runtime === undefined ? {} : { runtime });
+    await using provider = await openProvider(values, runtime === undefined ? {} : { runtime });
     const health = await provider.healthCheck();
-    const rows = health.details.checks.map(({ name, state, found, remedy = '' }) => [state, name, found, remedy]);
-    process.stdout.write(
-      values.json ? `${JSON.stringify(health)}\n` : formatTable(['STATE', 'CHECK', 'FOUND', 'REMEDY'], rows),
-    );
+    if (isJson(values)) print(JSON.stringify(health));
+    else {
+      const rows = health.details.checks.map(({ name, state, found, remedy = '' }) => [
+        paint(colours[state], state),
+        name,
+        found,
+        remedy,
+      ]);
+      process.stdout.write(formatTable(['STATE', 'CHECK', 'FOUND', 'REMEDY'], rows));
+    }
     return health.healthy ? 0 : 1;
   },
-};
+});

@@ -1,18 +1,20 @@
+import { openProvider } from './connection.js';
+import { outputOptions, printResult } from './output.js';
 import { watchSignals } from './terminal.js';
-import { connectionOptions, openProvider, readOptions, takeNone, type Verb } from './verb.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-export const eventsVerb: Verb = {
+export const eventsVerb = defineVerb({
   usage: 'cadre-containerd events [--json]',
   summary: 'print what happens to sessions, from now on',
   example: 'cadre-containerd events --json',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...connectionOptions, json: { type: 'boolean' } });
-    takeNone(rest);
-    await using provider = openProvider(values);
+  options: { ...connectionOptions, ...outputOptions },
+  takes: [],
+  async run(values) {
+    await using provider = await openProvider(values);
     for await (const event of provider.events({ signal: watchSignals() })) {
-      const line = `${event.time.toISOString()} ${event.topic} ${event.sessionId ?? ''}`.trimEnd();
-      process.stdout.write(`${values.json ? JSON.stringify(event) : line}\n`);
+      const { time, topic, sessionId = '' } = event;
+      printResult(values, event, () => `${time.toISOString()} ${topic} ${sessionId}`.trimEnd());
     }
     return 0;
   },
-};
+});

@@ -1,7 +1,7 @@
-import { createInputError } from '../core/error.js';
+import { openProvider } from './connection.js';
 import { runCommand, watchSignals } from './terminal.js';
 import { parseDuration, parseEnv } from './values.js';
-import { connectionOptions, openProvider, readOptions, takeFirst, type Verb } from './verb.js';
+import { connectionOptions, defineVerb, type Options } from './verb.js';
 
 export const commandOptions = {
   interactive: { type: 'boolean', short: 'i' },
@@ -10,7 +10,7 @@ export const commandOptions = {
   workdir: { type: 'string', short: 'w' },
   user: { type: 'string', short: 'u' },
   timeout: { type: 'string' },
-} as const;
+} as const satisfies Options;
 
 interface CommandValues {
   interactive?: boolean;
@@ -31,19 +31,16 @@ export function readCommandOptions({ interactive = false, tty = false, workdir, 
   };
 }
 
-export const execVerb: Verb = {
+export const execVerb = defineVerb({
   usage:
     'cadre-containerd exec [-i] [-t] [-e NAME=VALUE] [-w DIRECTORY] [-u USER] [--timeout DURATION] SESSION COMMAND [ARGUMENT...]',
   summary: 'run a command in a session; ends with its exit code, 124 after a timeout',
   example: 'cadre-containerd exec -it web sh',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...connectionOptions, ...commandOptions });
-    const [name, argv] = takeFirst(rest, 'session');
-    if (argv.length === 0) {
-      throw createInputError('arguments', [{ path: 'command', value: undefined, expected: 'a command' }]);
-    }
+  options: { ...connectionOptions, ...commandOptions },
+  takes: ['session', 'command...'],
+  async run(values, [name, ...argv]) {
     const options = { ...readCommandOptions(values), env: parseEnv(values.env ?? []), signal: watchSignals() };
-    await using provider = openProvider(values);
+    await using provider = await openProvider(values);
     return await runCommand(await provider.connect(name), argv, options);
   },
-};
+});

@@ -1,8 +1,13 @@
 import { createInputError } from '../core/error.js';
 import type { Verb } from './verb.js';
 
-/** A verb of several: `images ls`, `images rm`. The first argument says which. */
-export function joinVerbs(name: string, summary: string, verbs: Record<string, Verb>): Verb {
+/** A verb of several: `images ls`, `images rm`. The first argument says which; without one it is `otherwise`. */
+export function joinVerbs(
+  name: string,
+  summary: string,
+  verbs: Readonly<Record<string, Verb>>,
+  otherwise?: Verb,
+): Verb {
   const names = Object.keys(verbs);
   return {
     usage: Object.values(verbs)
@@ -12,9 +17,14 @@ export function joinVerbs(name: string, summary: string, verbs: Record<string, V
     example: Object.values(verbs)
       .map(({ example }) => example)
       .join('\n  '),
-    async run([word = '', ...args]) {
+    options: {},
+    takes: [],
+    verbs,
+    async run(args) {
+      const [word = '', ...rest] = args;
       const verb = Object.hasOwn(verbs, word) ? verbs[word] : undefined;
-      if (verb !== undefined) return verb.run(args);
+      if (verb !== undefined) return verb.run(rest);
+      if (otherwise !== undefined && (word === '' || word.startsWith('-'))) return otherwise.run(args);
       throw createInputError('command', [{ path: name, value: word, expected: `one of ${names.join(', ')}` }]);
     },
   };

@@ -1,20 +1,18 @@
-import { createInputError } from '../core/error.js';
-import { connectionOptions, openProvider, readOptions, type Verb } from './verb.js';
+import { openProvider } from './connection.js';
+import { outputOptions, printResult } from './output.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-export const importVerb: Verb = {
-  usage: 'cadre-containerd import [--address SOCKET] [--namespace NAME] [--as REFERENCE] ARCHIVE',
+export const importVerb = defineVerb({
+  usage: 'cadre-containerd import [--as REFERENCE] [--json] ARCHIVE',
   summary: 'bring the images of a docker-archive or an OCI-layout tar into containerd',
   example: 'cadre-containerd import busybox.tar',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...connectionOptions, as: { type: 'string' } });
-    const [archive] = rest;
-    if (archive === undefined || rest.length > 1) {
-      throw createInputError('arguments', [{ path: 'archive', value: rest, expected: 'the path of one tar file' }]);
-    }
+  options: { ...connectionOptions, ...outputOptions, as: { type: 'string' } },
+  takes: ['file'],
+  async run(values, [archive]) {
     const { as } = values;
-    await using provider = openProvider(values);
+    await using provider = await openProvider(values);
     const images = await provider.importImage(archive, as === undefined ? {} : { reference: as });
-    for (const { name, target } of images) process.stdout.write(`${name} ${target.digest}\n`);
+    for (const { name, target } of images) printResult(values, { name, target }, () => `${name} ${target.digest}`);
     return 0;
   },
-};
+});

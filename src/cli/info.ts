@@ -1,15 +1,11 @@
-import { connectionOptions, openProvider, readOptions, takeArguments, type Verb } from './verb.js';
+import { defineInspect } from './inspect.js';
 
-export const infoVerb: Verb = {
-  usage: 'cadre-containerd info SESSION',
-  summary: 'print what a session is, as JSON',
-  example: 'cadre-containerd info web',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...connectionOptions, json: { type: 'boolean' } });
-    const [name] = takeArguments(rest, 'session');
-    await using provider = openProvider(values);
-    const info = await (await provider.connect(name)).info();
-    process.stdout.write(`${JSON.stringify(info, undefined, values.json ? undefined : 2)}\n`);
-    return 0;
+export const infoVerb = defineInspect(
+  'session',
+  {
+    usage: 'cadre-containerd info [--json] SESSION',
+    summary: 'print what a session is, as JSON',
+    example: 'cadre-containerd info web',
   },
-};
+  async (provider, name) => (await provider.connect(name)).info(),
+);

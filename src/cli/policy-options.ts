@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createInputError } from '../core/error.js';
 import type { IsolationPolicy, MountSpec } from '../policy/types.js';
 import { parseNumber, parseSize } from './values.js';
+import type { Options } from './verb.js';
 
 const MIB = 1024 * 1024;
 
@@ -13,10 +14,10 @@ export const policyOptions = {
   'read-only': { type: 'boolean' },
   'cap-add': { type: 'string', multiple: true },
   'cap-drop': { type: 'string', multiple: true },
-  volume: { type: 'string', short: 'v', multiple: true },
-  profile: { type: 'string' },
-  policy: { type: 'string' },
-} as const;
+  volume: { type: 'string', short: 'v', multiple: true, hint: 'file' },
+  profile: { type: 'string', hint: ['default', 'strict', 'permissive'] },
+  policy: { type: 'string', hint: 'file' },
+} as const satisfies Options;
 
 interface PolicyValues {
   memory?: string;
@@ -34,7 +35,7 @@ interface PolicyValues {
 export async function readPolicyOptions(values: PolicyValues): Promise<IsolationPolicy> {
   const { memory, cpus, 'pids-limit': pids, 'read-only': readOnly, volume = [], profile } = values;
   const { 'cap-add': add, 'cap-drop': drop } = values;
-  const base = values.policy === undefined ? {} : await readPolicyFile(values.policy);
+  const base = values.policy === undefined ? {} : await readPolicyFile(values.policy, '--policy');
   const resources = {
     ...base.resources,
     ...(memory === undefined ? {} : { memoryMb: parseSize('memory', memory) / MIB }),
@@ -53,12 +54,17 @@ export async function readPolicyOptions(values: PolicyValues): Promise<Isolation
   };
 }
 
-export async function readPolicyFile(path: string): Promise<IsolationPolicy> {
+/** `name` is what the path was given as. */
+export async function readPolicyFile(path: string, name = 'file'): Promise<IsolationPolicy> {
+  return (await readJson(path, name)) as IsolationPolicy;
+}
+
+export async function readJson(path: string, name: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(path, 'utf8'));
   } catch (error) {
     const expected = `a file of JSON: ${(error as Error).message}`;
-    throw createInputError('options', [{ path: '--policy', value: path, expected }]);
+    throw createInputError('arguments', [{ path: name, value: path, expected }]);
   }
 }
 

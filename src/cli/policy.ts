@@ -1,26 +1,21 @@
-import { diffPolicies } from '../policy/diff.js';
-import { buildPolicySchema } from '../policy/json-schema.js';
-import { parsePolicy } from '../policy/parse.js';
+import { openProvider } from './connection.js';
 import { joinVerbs } from './family.js';
+import { isJson, outputOptions, print } from './output.js';
 import { readPolicyFile } from './policy-options.js';
 import { formatTable } from './table.js';
-import { connectionOptions, openProvider, readOptions, takeArguments, takeNone, type Verb } from './verb.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-const plan: Verb = {
+const plan = defineVerb({
   usage: 'cadre-containerd policy plan --image IMAGE [--json] FILE',
   summary: 'say what would become of a policy on this host, and how safe that is',
   example: 'cadre-containerd policy plan --image busybox:1 policy.json',
-  async run(args) {
-    const { values, rest } = readOptions(args, {
-      ...connectionOptions,
-      image: { type: 'string' },
-      json: { type: 'boolean' },
-    });
-    const [file] = takeArguments(rest, 'file');
+  options: { ...connectionOptions, ...outputOptions, image: { type: 'string', hint: 'image' } },
+  takes: ['file'],
+  async run(values, [file]) {
     const policy = await readPolicyFile(file);
-    await using provider = openProvider(values, values.image === undefined ? {} : { image: values.image });
+    await using provider = await openProvider(values, values.image === undefined ? {} : { image: values.image });
     const planned = await provider.plan(policy);
-    if (values.json) process.stdout.write(`${JSON.stringify(planned)}\n`);
+    if (isJson(values)) print(JSON.stringify(planned));
     else {
       process.stdout.write(`score ${planned.score} of 100 on ${planned.runtime}\n`);
       for (const { weight, path, message } of planned.findings) {
@@ -32,29 +27,32 @@ const plan: Verb = {
     }
     return planned.mismatched.length === 0 ? 0 : 1;
   },
-};
+});
 
-const check: Verb = {
+const check = defineVerb({
   usage: 'cadre-containerd policy check FILE',
   summary: 'say what is wrong with a policy in itself, without looking at any host',
   example: 'cadre-containerd policy check policy.json',
-  async run(args) {
-    const [file] = takeArguments(readOptions(args, {}).rest, 'file');
+  options: {},
+  takes: ['file'],
+  async run(_, [file]) {
+    const { parsePolicy } = await import('../policy/parse.js');
     parsePolicy(await readPolicyFile(file));
-    process.stdout.write('ok\n');
+    print('ok');
     return 0;
   },
-};
+});
 
-const diff: Verb = {
+const diff = defineVerb({
   usage: 'cadre-containerd policy diff [--json] FILE FILE',
   summary: 'say what differs between two policies, and what that takes',
   example: 'cadre-containerd policy diff old.json new.json',
-  async run(args) {
-    const { values, rest } = readOptions(args, { json: { type: 'boolean' } });
-    const [from, to] = takeArguments(rest, 'file', 'file');
+  options: outputOptions,
+  takes: ['file', 'file'],
+  async run(values, [from, to]) {
+    const { diffPolicies } = await import('../policy/diff.js');
     const changes = diffPolicies(await readPolicyFile(from), await readPolicyFile(to));
-    if (values.json) process.stdout.write(`${JSON.stringify(changes)}\n`);
+    if (isJson(values)) print(JSON.stringify(changes));
     else {
       const show = (value: unknown) => (value === undefined ? '-' : JSON.stringify(value));
       const rows = changes.map((change) => [change.path, show(change.from), show(change.to), change.needs]);
@@ -62,17 +60,19 @@ const diff: Verb = {
     }
     return 0;
   },
-};
+});
 
-const schema: Verb = {
+const schema = defineVerb({
   usage: 'cadre-containerd policy schema',
   summary: 'print the JSON Schema of a policy',
   example: 'cadre-containerd policy schema > policy.schema.json',
-  async run(args) {
-    takeNone(readOptions(args, {}).rest);
-    process.stdout.write(`${JSON.stringify(buildPolicySchema(), undefined, 2)}\n`);
+  options: {},
+  takes: [],
+  async run() {
+    const { buildPolicySchema } = await import('../policy/json-schema.js');
+    print(JSON.stringify(buildPolicySchema(), undefined, 2));
     return 0;
   },
-};
+});
 
 export const policyVerb = joinVerbs('policy', 'what policies mean', { plan, check, diff, schema });

@@ -1,37 +1,33 @@
 import type { SessionInfo } from '../session/info.js';
-import { formatAge, formatTable } from './table.js';
-import { connectionOptions, openProvider, readOptions, takeNone, type Verb } from './verb.js';
+import { openProvider } from './connection.js';
+import { listOptions, paint, printList } from './output.js';
+import { formatAge } from './table.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-export const psVerb: Verb = {
+const colours = { created: 'yellow', running: 'green', paused: 'yellow', stopped: 'gray', unknown: 'red' } as const;
+
+export const psVerb = defineVerb({
   usage: 'cadre-containerd ps [-a] [-q] [--json]',
   summary: 'list sessions that run, or with -a all',
   example: 'cadre-containerd ps -a',
-  async run(args) {
-    const { values, rest } = readOptions(args, {
-      ...connectionOptions,
-      all: { type: 'boolean', short: 'a' },
-      quiet: { type: 'boolean', short: 'q' },
-      json: { type: 'boolean' },
-    });
-    takeNone(rest);
-    await using provider = openProvider(values);
+  options: { ...connectionOptions, ...listOptions, all: { type: 'boolean', short: 'a' } },
+  takes: [],
+  async run(values) {
+    await using provider = await openProvider(values);
     const sessions: SessionInfo[] = [];
     const filter = values.all ? {} : { state: ['created', 'running', 'paused'] satisfies SessionInfo['state'][] };
     for await (const info of provider.list(filter)) sessions.push(info);
     sessions.sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
-    if (values.quiet) for (const { sessionId } of sessions) process.stdout.write(`${sessionId}\n`);
-    else if (values.json) for (const info of sessions) process.stdout.write(`${JSON.stringify(info)}\n`);
-    else
-      process.stdout.write(
-        formatTable(['SESSION', 'NAME', 'STATE', 'CREATED', 'ENDS IN', 'RUNTIME', 'IMAGE'], sessions.map(describe)),
-      );
+    const header = ['SESSION', 'NAME', 'STATE', 'CREATED', 'ENDS IN', 'RUNTIME', 'IMAGE'];
+    printList(values, sessions, { name: ({ sessionId }) => sessionId, header, describe });
     return 0;
   },
-};
+});
 
 function describe({ sessionId, name, state, exitCode, createdAt, expiresAt, runtime, image }: SessionInfo): string[] {
   const now = Date.now();
   const ended = exitCode === undefined ? '' : ` (${exitCode})`;
   const left = expiresAt === undefined ? '-' : formatAge(Math.max(0, expiresAt.getTime() - now));
-  return [sessionId, name ?? '-', state + ended, `${formatAge(now - createdAt.getTime())} ago`, left, runtime, image];
+  const age = `${formatAge(now - createdAt.getTime())} ago`;
+  return [sessionId, name ?? '-', paint(colours[state], state + ended), age, left, runtime, image];
 }

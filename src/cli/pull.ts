@@ -1,46 +1,48 @@
 import { createInputError } from '../core/error.js';
-import type { PullProgress } from '../image/pull-options.js';
-import type { PushProgress } from '../image/push.js';
+import { openProvider } from './connection.js';
+import { outputOptions, printResult } from './output.js';
+import { openLine } from './progress.js';
 import { watchSignals } from './terminal.js';
-import { connectionOptions, openProvider, readOptions, takeArguments, type Verb } from './verb.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-const registryOptions = { ...connectionOptions, platform: { type: 'string' } } as const;
-const MIB = 1024 ** 2;
+const registryOptions = { ...connectionOptions, ...outputOptions, platform: { type: 'string' } } as const;
 
-export const pullVerb: Verb = {
-  usage: 'cadre-containerd pull [--platform OS/ARCHITECTURE] IMAGE',
+export const pullVerb = defineVerb({
+  usage: 'cadre-containerd pull [--platform OS/ARCHITECTURE] [--json] IMAGE',
   summary: 'bring an image from its registry into containerd',
   example: 'cadre-containerd pull busybox:1',
-  async run(args) {
-    const { values, rest } = readOptions(args, registryOptions);
-    const [image] = takeArguments(rest, 'image');
-    await using provider = openProvider(values);
+  options: registryOptions,
+  takes: ['image'],
+  async run(values, [image]) {
+    const platform = parsePlatform(values.platform);
+    await using provider = await openProvider(values);
     using line = openLine();
-    const options = { ...parsePlatform(values.platform), onProgress: line.show, signal: watchSignals() };
-    const { name, target } = await provider.pull(image, options);
-    line[Symbol.dispose]();
-    process.stdout.write(`${name} ${target.digest}\n`);
+    const pulled = await provider.pull(image, { ...platform, onProgress: line.show, signal: watchSignals() });
+    line.clear();
+    const { name, target } = pulled;
+    printResult(values, { name, target }, () => `${name} ${target.digest}`);
     return 0;
   },
-};
+});
 
-export const pushVerb: Verb = {
-  usage: 'cadre-containerd push [--platform OS/ARCHITECTURE] [--to REFERENCE] IMAGE',
+export const pushVerb = defineVerb({
+  usage: 'cadre-containerd push [--platform OS/ARCHITECTURE] [--to REFERENCE] [--json] IMAGE',
   summary: 'send an image to a registry',
   example: 'cadre-containerd push --to registry.example/team/app:1 app:1',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...registryOptions, to: { type: 'string' } });
-    const [image] = takeArguments(rest, 'image');
-    await using provider = openProvider(values);
-    using line = openLine();
+  options: { ...registryOptions, to: { type: 'string' } },
+  takes: ['image'],
+  async run(values, [image]) {
+    const platform = parsePlatform(values.platform);
     const to = values.to === undefined ? {} : { to: values.to };
-    const options = { ...parsePlatform(values.platform), ...to, onProgress: line.show, signal: watchSignals() };
+    await using provider = await openProvider(values);
+    using line = openLine();
+    const options = { ...platform, ...to, onProgress: line.show, signal: watchSignals() };
     const { name, target } = await provider.images.push(image, options);
-    line[Symbol.dispose]();
-    process.stdout.write(`${name} ${target.digest}\n`);
+    line.clear();
+    printResult(values, { name, target }, () => `${name} ${target.digest}`);
     return 0;
   },
-};
+});
 
 function parsePlatform(text: string | undefined) {
   if (text === undefined) return {};
@@ -51,22 +53,4 @@ function parsePlatform(text: string | undefined) {
   throw createInputError('options', [
     { path: '--platform', value: text, expected: 'such as linux/arm64 or linux/arm/v7' },
   ]);
-}
-
-/** One line that is drawn over, on a terminal only. */
-function openLine() {
-  const { stderr } = process;
-  return {
-    show({ stage, completed, total }: PullProgress | PushProgress): void {
-      if (!stderr.isTTY) return;
-      const isBytes = stage === 'download' || stage === 'upload';
-      const [done, all] = isBytes
-        ? [completed, total].map((bytes) => `${(bytes / MIB).toFixed(1)}`)
-        : [completed, total];
-      stderr.write(`\r\x1b[K${stage} ${done}/${all}${isBytes ? ' MiB' : ''}`);
-    },
-    [Symbol.dispose](): void {
-      if (stderr.isTTY) stderr.write('\r\x1b[K');
-    },
-  };
 }

@@ -1,15 +1,17 @@
 import { DriverError } from '../core/error.js';
+import { openProvider } from './connection.js';
 import { doEach } from './each.js';
-import { connectionOptions, openProvider, readOptions, type Verb } from './verb.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
-export const rmVerb: Verb = {
+export const rmVerb = defineVerb({
   usage: 'cadre-containerd rm [-f] SESSION...',
   summary: 'remove every trace of stopped sessions; with -f kill those that run first',
   example: 'cadre-containerd rm -f web',
-  async run(args) {
-    const { values, rest } = readOptions(args, { ...connectionOptions, force: { type: 'boolean', short: 'f' } });
-    await using provider = openProvider(values);
-    return await doEach(rest, 'session', async (name) => {
+  options: { ...connectionOptions, force: { type: 'boolean', short: 'f' } },
+  takes: ['session...'],
+  async run(values, names) {
+    await using provider = await openProvider(values);
+    return await doEach(names, async (name) => {
       const session = await provider.connect(name);
       const { state } = await session.info();
       if (state !== 'stopped' && !values.force) {
@@ -18,4 +20,4 @@ export const rmVerb: Verb = {
       await session.destroy();
     });
   },
-};
+});

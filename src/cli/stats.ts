@@ -2,30 +2,29 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hasCode } from '../core/error.js';
 import type { ContainerdProvider } from '../provider/provider.js';
 import type { SessionStats } from '../session/stats.js';
+import { openProvider } from './connection.js';
+import { drawBar, isJson, outputOptions } from './output.js';
 import { formatBytes, formatTable } from './table.js';
 import { watchSignals } from './terminal.js';
-import { connectionOptions, openProvider, readOptions, type Verb } from './verb.js';
+import { connectionOptions, defineVerb } from './verb.js';
 
 const INTERVAL_MS = 1_000;
-const BAR = 10;
 const CLEAR = '\x1b[H\x1b[J';
 
-export const statsVerb: Verb = {
+export const statsVerb = defineVerb({
   usage: 'cadre-containerd stats [--no-stream] [--json] [SESSION...]',
   summary: 'show what sessions use, all that run or those named, every second until interrupted',
   example: 'cadre-containerd stats --no-stream',
-  async run(args) {
-    const { values, rest } = readOptions(args, {
-      ...connectionOptions,
-      'no-stream': { type: 'boolean' },
-      json: { type: 'boolean' },
-    });
+  options: { ...connectionOptions, ...outputOptions, 'no-stream': { type: 'boolean' } },
+  takes: ['[session...]'],
+  async run(values, names) {
+    const isLines = isJson(values);
     const signal = watchSignals();
-    await using provider = openProvider(values);
-    const isLive = process.stdout.isTTY && !values.json && !values['no-stream'];
+    await using provider = await openProvider(values);
+    const isLive = process.stdout.isTTY && !isLines && !values['no-stream'];
     for (;;) {
-      const all = await measure(provider, rest);
-      const text = values.json
+      const all = await measure(provider, names);
+      const text = isLines
         ? all.map(({ name, stats }) => `${JSON.stringify({ session: name, ...stats })}\n`).join('')
         : formatTable(
             ['SESSION', 'CPU', 'MEMORY', 'PROCESSES', 'NETWORK IN / OUT', 'DISK IN / OUT'],
@@ -37,7 +36,7 @@ export const statsVerb: Verb = {
       if (signal.aborted) return 0;
     }
   },
-};
+});
 
 interface Measured {
   name: string;
@@ -68,15 +67,10 @@ function describe({ name, stats }: Measured): string[] {
   const used = memoryBytes / memoryLimitBytes;
   return [
     name,
-    `${bar(cpuPercent / 100)} ${cpuPercent.toFixed(1).padStart(5)}%`,
-    `${bar(used)} ${formatBytes(memoryBytes)} of ${formatBytes(memoryLimitBytes)}`,
+    `${drawBar(cpuPercent / 100)} ${cpuPercent.toFixed(1).padStart(5)}%`,
+    `${drawBar(used)} ${formatBytes(memoryBytes)} of ${formatBytes(memoryLimitBytes)}`,
     String(pids),
     `${formatBytes(stats.networkRxBytes)} / ${formatBytes(stats.networkTxBytes)}`,
     `${formatBytes(stats.ioReadBytes)} / ${formatBytes(stats.ioWriteBytes)}`,
   ];
-}
-
-function bar(share: number): string {
-  const filled = Math.round(Math.min(1, Math.max(0, share)) * BAR);
-  return process.stdout.isTTY ? '█'.repeat(filled) + '░'.repeat(BAR - filled) : '';
 }

@@ -1,8 +1,12 @@
-/** Columns as wide as their widest cell; the last one as it is. */
+import { stripVTControlCharacters } from 'node:util';
+
+/** Columns as wide as their widest cell, colours not counted; the last one as it is. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, index) => Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)));
+  const measure = (cell = '') => stripVTControlCharacters(cell).length;
+  const widths = header.map((title, index) => Math.max(title.length, ...rows.map((row) => measure(row[index]))));
+  const pad = (cell: string, width: number) => cell + ' '.repeat(width - measure(cell));
   const format = (row: readonly string[]) =>
-    row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join('   ');
+    row.map((cell, index) => (index === row.length - 1 ? cell : pad(cell, widths[index] ?? 0))).join('   ');
   return `${[header, ...rows].map(format).join('\n')}\n`;
 }
 

@@ -42,9 +42,13 @@ export async function runCommand(session: Session, argv: readonly string[], opti
   }
 }
 
-/** Aborted by the first SIGINT or SIGTERM; the second ends this process as if nobody listened. */
+/**
+ * Aborted by the first SIGINT, SIGTERM or SIGHUP, and when nobody reads standard output any more; the second signal
+ * ends this process as if nobody listened.
+ */
 export function watchSignals(): AbortSignal {
   const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(signal));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort(signal));
+  process.stdout.once('error', (error) => abort.abort(error));
   return abort.signal;
 }

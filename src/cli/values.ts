@@ -38,3 +38,18 @@ export function parseEnv(entries: readonly string[]): Record<string, string> {
     }),
   );
 }
+
+/** What a prune leaves. */
+export const pruneOptions = { 'older-than': { type: 'string' }, keep: { type: 'string' } } as const;
+
+/** `bytes` is what the library calls the limit there. */
+export function readPruneOptions<const B extends string>(
+  { 'older-than': age, keep }: { 'older-than'?: string; keep?: string },
+  bytes: B,
+): { olderThanMs?: number } & { [K in B]?: number } {
+  return Object.assign(
+    {},
+    age === undefined ? {} : { olderThanMs: parseDuration('older-than', age) },
+    keep === undefined ? {} : { [bytes]: parseSize('keep', keep) },
+  );
+}

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
-import type { Verb } from './verb.js';
+import { outputOptions, printResult } from './output.js';
+import { defineVerb } from './verb.js';
 
-export const versionVerb: Verb = {
-  usage: 'cadre-containerd version',
+export const versionVerb = defineVerb({
+  usage: 'cadre-containerd version [--json]',
   summary: 'print the version of this program',
   example: 'cadre-containerd version',
-  run: async () => {
+  options: outputOptions,
+  takes: [],
+  async run(values) {
     const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-    process.stdout.write(`${version}\n`);
+    printResult(values, { version }, () => version);
     return 0;
   },
-};
+});

@@ -1,8 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
-import { cadre } from './cadre.js';
+import { cadre, cadreEnv } from './cadre.js';
 
 const { images, root } = context;
 cadre('import', images.dockerArchive);
@@ -10,6 +11,8 @@ const image = images.reference;
 
 test('images: listed, inspected, named again, exported, imported and removed', () => {
   expect(cadre('images', 'ls', '-q').stdout).toBe(`${image}\n`);
+  expect(cadre('images', '-q').stdout).toBe(`${image}\n`);
+  expect(JSON.parse(cadre('images', '--json').stdout)).toMatchObject({ name: image });
   expect(cadre('images', 'ls').stdout).toMatch(new RegExp(`^DIGEST +IMAGE\nsha256:[0-9a-f]{12} +${image}\n$`));
   expect(JSON.parse(cadre('images', 'inspect', image).stdout)).toMatchObject({ name: image });
   expect(cadre('images', 'tag', image, 'local/box:1').status).toBe(0);
@@ -19,6 +22,18 @@ test('images: listed, inspected, named again, exported, imported and removed', (
   expect(cadre('images', 'import', '--as', 'local/again:1', file).stdout).toMatch(/^docker.io\/local\/again:1 sha256:/);
   expect(cadre('run', 'local/again:1', 'echo', 'works').stdout).toBe('works\n');
   expect(cadre('images', 'rm', 'local/again:1').status).toBe(0);
+  const piped = spawnSync('sh', ['-c', `${process.execPath} dist/cli/main.js images export ${image} | tar -t`], {
+    env: cadreEnv,
+    encoding: 'utf8',
+  });
+  expect(piped.stdout.split('\n')).toEqual(expect.arrayContaining(['index.json', 'manifest.json', 'oci-layout']));
+  cadre('images', 'tag', image, 'local/unused:1');
+  cadre('run', '-d', '--ttl', '10m', '--name', 'user', image);
+  expect(JSON.parse(cadre('images', 'prune').stdout)).toMatchObject({
+    removed: ['docker.io/local/unused:1'],
+    inUse: [image],
+  });
+  expect(cadre('rm', '-f', 'user').status).toBe(0);
   expect(cadre('images', 'fly')).toMatchObject({
     status: 2,
     stderr: expect.stringContaining('one of ls, inspect, rm'),

@@ -17,6 +17,8 @@ test('a detached session: seen, run in, stopped, started and removed by other ca
 
   expect(cadre('ps', '-q').stdout).toBe(id);
   expect(cadre('ps').stdout).toMatch(/^SESSION .*\ncadre-web-\w+ +web +running +\d+s ago +\d+m .*busybox:1.35\n$/);
+  expect(cadre('ps', '-a', '-q', '--format', 'json').stdout).toBe(id);
+  expect(cadre('ps', '-a', '--format', 'json').stdout).toBe(cadre('ps', '--json').stdout);
   expect(JSON.parse(cadre('ps', '--json').stdout)).toMatchObject({ name: 'web', state: 'running', image });
   expect(JSON.parse(cadre('info', 'web').stdout)).toMatchObject({ sessionId: id.trim(), state: 'running' });
   expect(
@@ -37,7 +39,7 @@ test('a detached session: seen, run in, stopped, started and removed by other ca
     stdout: '',
     stderr: 'cadre-containerd: session web is running: stop it first, or use -f\n',
   });
-  expect(cadre('stop', '-t', '1s', 'web', 'absent')).toMatchObject({ status: 1, stdout: 'web\n' });
+  expect(cadre('stop', '-t', '1', 'web', 'absent')).toMatchObject({ status: 1, stdout: 'web\n' });
   expect(cadre('ps', '-q').stdout).toBe('');
   expect(cadre('ps', '-a')).toMatchObject({ stderr: '', stdout: expect.stringMatching(/ stopped \(\d+\) /) });
   expect(cadre('start', 'web').stdout).toBe('web\n');

@@ -1,50 +1,32 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { cadre, cadreEnv } from './cadre.js';
+import { openTerminal, type Terminal } from './terminal.js';
 
-const { images, address, namespace } = context;
+const { images } = context;
 cadre('import', images.dockerArchive);
 const image = images.reference;
 
 describe('in a terminal', () => {
-  const socket = join(context.root, `tmux-${namespace}`);
-  const tmux = (...args: string[]) => execFileSync('tmux', ['-S', socket, ...args], { encoding: 'utf8' });
-  const screen = () => tmux('capture-pane', '-p', '-t', 'main');
-  const type = (...keys: string[]) => tmux('send-keys', '-t', 'main', ...keys);
-  const run = (line: string) => type(`${process.execPath} dist/cli/main.js ${line}`, 'Enter');
-  const shows = (text: string | RegExp) => expect.poll(screen, { timeout: 10_000 }).toMatch(text);
-
+  let terminal: Terminal;
   beforeAll(() => {
-    const env = ['-e', `CONTAINERD_ADDRESS=${address}`, '-e', `CONTAINERD_NAMESPACE=${namespace}`];
-    tmux(
-      '-f',
-      '/dev/null',
-      'new-session',
-      '-d',
-      '-s',
-      'main',
-      '-x',
-      '120',
-      '-y',
-      '30',
-      ...env,
-      'bash --norc --noprofile',
-    );
+    terminal = openTerminal('main', 'bash --norc --noprofile');
   });
-  afterAll(() => tmux('kill-server'));
+  afterAll(() => terminal.close());
 
   test('a shell has a terminal of the right size, follows a resize, and gives its exit code on', async () => {
+    const { type, run, shows, resize } = terminal;
     const before = await observe(context);
     run(`run --rm -it ${image} sh`);
     await shows(/^\/ #$/m);
     type('stty size; tty', 'Enter');
     await shows(/30 120\n\/dev\/pts\/0/);
-    tmux('resize-window', '-t', 'main', '-x', '100', '-y', '20');
-    type('clear; stty size', 'Enter');
+    resize(100, 20);
+    // It is on its way when tmux has returned.
+    type('until stty size | grep -q "^20 "; do sleep 0.1; done; clear; stty size', 'Enter');
     await shows(/^20 100$/m);
     // Ctrl-C ends what runs inside and not the shell that runs it.
     type('sleep 1000', 'Enter');
@@ -52,6 +34,8 @@ describe('in a terminal', () => {
     type('echo code $?', 'Enter');
     await shows(/^code 130$/m);
     type('exit 7', 'Enter');
+    // What is typed before then is still the session's to read.
+    await shows(/exit 7\nbash-/);
     type('echo left with $?', 'Enter');
     await shows(/left with 7\n/);
     type('stty -a | grep -o " -\\?icanon"', 'Enter');
@@ -60,6 +44,7 @@ describe('in a terminal', () => {
   });
 
   test('stats are drawn with bars, over one another', async () => {
+    const { type, run, shows } = terminal;
     cadre('run', '-d', '--ttl', '10m', '--name', 'drawn', image, 'sleep', '1000');
     type('clear', 'Enter');
     run('stats');
@@ -67,6 +52,31 @@ describe('in a terminal', () => {
     type('C-c');
     await shows(/\^Cbash/);
     expect(cadre('rm', '-f', 'drawn').status).toBe(0);
+  });
+
+  test('states have colours, and none where NO_COLOR is set', async () => {
+    const { type, run, shows, screen } = terminal;
+    cadre('run', '-d', '--ttl', '10m', '--name', 'painted', image, 'sleep', '1000');
+    type('clear', 'Enter');
+    run('ps');
+    await shows(/cadre-painted-\w+ +painted +running +\d+s ago/);
+    expect(screen('-e')).toContain('\x1b[32mrunning\x1b[39m');
+    expect(cadre('ps').stdout).not.toContain('\x1b');
+    type("clear; export NO_COLOR=1; echo with''out", 'Enter');
+    await shows(/^without$/m);
+    run('ps');
+    await shows(/cadre-painted-\w+ +painted +running +\d+s ago/);
+    expect(screen('-e')).not.toContain('\x1b[32m');
+    expect(cadre('rm', '-f', 'painted').status).toBe(0);
+  });
+
+  test('a terminal that is closed takes the session of its command with it', async () => {
+    const before = await observe(context);
+    const closed = openTerminal('closed', 'bash --norc --noprofile');
+    closed.run(`run --rm -it ${image} sh`);
+    await closed.shows(/^\/ #$/m);
+    closed.close();
+    expect(await settle(context, before)).toEqual(before);
   });
 });
 
@@ -123,4 +133,37 @@ test('logs -f and attach go on until the command ends, events until they are int
   expect((await once(events, 'exit'))[0]).toBe(0);
   expect(seen).toMatch(/^\d{4}-\d\d-\d\dT\S+ \/tasks\/start cadre-talks-\w+$/m);
   expect(cadre('rm', '-f', 'talks').status).toBe(0);
+});
+
+test.each([
+  ['run', [image, 'yes']],
+  ['logs', ['-f', 'endless']],
+  ['stats', ['--json']],
+  ['events', []],
+])('%s ends when nobody reads what it writes, and leaves nothing', async (verb, args) => {
+  cadre('run', '-d', '--ttl', '10m', '--name', 'endless', image, 'sh', '-c', 'while :; do echo x; usleep 10000; done');
+  const before = await observe(context);
+  const child = spawn(process.execPath, ['dist/cli/main.js', verb, ...args], { env: cadreEnv });
+  let stderr = '';
+  child.stderr.on('data', (data) => {
+    stderr += data;
+  });
+  const exited = once(child, 'exit');
+  if (verb === 'events') cadre('run', image, 'true');
+  await once(child.stdout, 'data');
+  child.stdout.destroy();
+  if (verb === 'events') cadre('run', image, 'true');
+  await exited;
+  expect(stderr).toBe('');
+  expect(await settle(context, before)).toEqual(before);
+  expect(cadre('rm', '-f', 'endless').status).toBe(0);
+});
+
+test('output that cannot be written is a failure of one line', () => {
+  const line = `${process.execPath} dist/cli/main.js images ls > /dev/full`;
+  const { status, stderr } = spawnSync('sh', ['-c', line], { env: cadreEnv, encoding: 'utf8' });
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: 'cadre-containerd: ENOSPC: no space left on device, write\n',
+  });
 });
