@@ -100,7 +100,7 @@ const isFollowed = ({ place }: Example) => others.some((other) => other.place ==
 const blocks = readBlocks().filter((block) => block.language !== 'ts' && !isFollowed(block));
 
 describe('every block of README, docs and the like is one that is run or checked', () => {
-  test.each(blocks)('$place $language', ({ place, language, code }) => {
+  test.each(blocks)('$place $language', { timeout: 60_000 }, ({ place, language, code }) => {
     const [page = ''] = place.split(':');
     if (language === 'sh' || language === 'console') checkShell(code);
     else if (language === 'json') checkJson(code);
