@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { IntrospectionService } from '../generated/github.com/containerd/containerd/api/services/introspection/v1/introspection.js';
 import { Empty } from '../generated/google/protobuf/empty.js';
 import type { Channel } from '../rpc/channel.js';
-import { readOptional } from './proc.js';
+import { readOptional, readVisible } from './proc.js';
 
 /** The process that is containerd, as far as this one can see it; its shims have the same environment and files. */
 export interface DaemonProcess {
@@ -24,7 +24,7 @@ export async function findDaemon(channel: Channel): Promise<DaemonProcess | unde
 
 function readDaemon(pid: number | undefined): DaemonProcess | undefined {
   if (pid === undefined) return undefined;
-  return readOr(() => {
+  return readVisible(() => {
     const entries = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
     const environment: Record<string, string> = Object.fromEntries(entries.map(parseEntry));
     const path = (environment.PATH ?? '').split(':').filter((place) => place.startsWith('/'));
@@ -48,7 +48,7 @@ const LISTENS = '00010000';
 /** The process that listens on a socket: the socket's inode is named by the kernel, and by the descriptors that hold it. */
 function findListener(address: string): number | undefined {
   const sockets = readOptional('/proc/net/unix')?.split('\n') ?? [];
-  const paths = [address, readOr(() => realpathSync(address), address)];
+  const paths = [address, readVisible(() => realpathSync(address), address)];
   const inodes = sockets.flatMap((line) => {
     const [, , , flags, , , inode, path = ''] = line.trim().split(/\s+/);
     return flags === LISTENS && paths.includes(path) ? [`socket:[${inode}]`] : [];
@@ -62,16 +62,6 @@ function findListener(address: string): number | undefined {
 
 function holdsAny(pid: number, sockets: readonly string[]): boolean {
   const directory = `/proc/${pid}/fd`;
-  const read = (fd: string) => readOr(() => readlinkSync(join(directory, fd)), '');
-  return readOr(() => readdirSync(directory), []).some((fd) => sockets.includes(read(fd)));
-}
-
-/** What is gone, or is none of ours to look at (ptrace(2), "Ptrace access mode checking"), tells nothing. */
-function readOr<T>(read: () => T, otherwise: T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return otherwise;
-    throw error;
-  }
+  const read = (fd: string) => readVisible(() => readlinkSync(join(directory, fd)), '');
+  return readVisible(() => readdirSync(directory), []).some((fd) => sockets.includes(read(fd)));
 }

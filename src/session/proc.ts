@@ -50,3 +50,14 @@ export function readAttribute(path: string): string | undefined {
     throw error;
   }
 }
+
+/** Of other processes and their files: what is gone or is none of ours to look at (ptrace(2)), or no link, tells nothing. */
+export function readVisible<T>(read: () => T, otherwise: T): T {
+  try {
+    return read();
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (['ENOENT', 'ENOTDIR', 'ESRCH', 'EACCES', 'EPERM', 'EINVAL'].includes(code)) return otherwise;
+    throw error;
+  }
+}

@@ -1,11 +1,12 @@
-import { closeSync, constants, existsSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readFileSync, readlinkSync } from 'node:fs';
 import os from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { hasCode } from '../core/error.js';
 import { isExecutable, runProgram } from '../core/program.js';
 import { listMissingTools } from '../network/namespace.js';
 import { nameKataConfiguration, nameShim, type ProgramFacts, type RuntimeFacts } from '../spec/prerequisites.js';
 import type { DaemonProcess } from './daemon.js';
+import { readVisible } from './proc.js';
 
 /** Where distributions and Kata's own archive put programs, for when the daemon's PATH is not known. */
 const usualPlaces = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', '/opt/kata/bin'];
@@ -58,7 +59,18 @@ export async function readRuntimeFacts(request: FactsRequest): Promise<RuntimeFa
 
 function findIn(places: readonly string[], root: string, program: string): string | undefined {
   const paths = program.startsWith('/') ? [program] : places.map((place) => join(place, program));
-  return paths.find((path) => isExecutable(join(root, path)));
+  return paths.find((path) => isExecutable(follow(root, path)));
+}
+
+/** As many links as the kernel follows (path_resolution(7)). */
+const LINKS = 40;
+
+/** A file below a root, by links that are meant as whoever has that root sees them: the kernel takes them from ours. */
+function follow(root: string, path: string, links = LINKS): string {
+  const here = join(root, path);
+  if (root === '' || links === 0) return here;
+  const target = readVisible(() => readlinkSync(here), undefined);
+  return target === undefined ? here : follow(root, resolve(dirname(path), target), links - 1);
 }
 
 /** In the order in which Kata takes them: what it was told, its environment, its own places. */
@@ -73,7 +85,7 @@ function findConfiguration(
     chosen === undefined
       ? [...names].flatMap((file) => configurationPlaces.map((place) => join(place, file)))
       : [chosen];
-  const path = paths.find((candidate) => existsSync(join(hostRoot, candidate)));
+  const path = paths.find((candidate) => existsSync(follow(hostRoot, candidate)));
   return { path: path ?? chosen ?? name, isThere: path !== undefined };
 }
 

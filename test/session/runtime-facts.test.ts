@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
@@ -74,6 +74,22 @@ describe('programs', () => {
     const facts = await readRuntimeFacts({ runtime: 'io.containerd.runc.v2', daemon, isThorough: true });
     expect(facts).toMatchObject({ isCertain: true, shim: expect.stringMatching(/bin\/containerd-shim-runc-v2$/) });
     expect(facts.runc).toBeUndefined();
+  });
+
+  test('links are followed as the daemon sees them, in its own root', async () => {
+    const root = makeHost({ '/opt/kata/bin/containerd-shim-kata-v2': '', '/opt/kata/etc/clh.toml': '' });
+    mkdirSync(join(root, 'usr/bin'), { recursive: true });
+    mkdirSync(join(root, 'etc/kata-containers'), { recursive: true });
+    symlinkSync('/opt/kata/bin/containerd-shim-kata-v2', join(root, 'usr/bin/containerd-shim-kata-v2'));
+    symlinkSync('../../opt/kata/etc/clh.toml', join(root, 'etc/kata-containers/configuration.toml'));
+    symlinkSync('/bin/sh', join(root, 'usr/bin/runc'));
+    const daemon = { environment: {}, places: ['/opt/kata/etc/clh.toml', '/usr/bin'], root };
+    expect(await readRuntimeFacts({ runtime: kata, daemon })).toMatchObject({
+      shim: '/usr/bin/containerd-shim-kata-v2',
+      // It leads to a file of this host, which is none of the daemon's.
+      runc: undefined,
+      configuration: { isThere: true },
+    });
   });
 
   test('what the shim itself said goes before what was seen', async () => {
