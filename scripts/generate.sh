@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# proto/ -> src/generated/ and the policy's fields -> policy.schema.json, offline and the same on every machine:
+# proto/ -> src/generated/, and the fields of the policy and of the isolation block -> their schemas, offline and the same on
+# every machine:
 #
-#   bash scripts/generate.sh           write both, without what no longer has a source
+#   bash scripts/generate.sh           write all, without what no longer has a source
 #   bash scripts/generate.sh --check   write nothing; fail on stale output, lint or format
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +16,8 @@ work=$(mktemp -d node_modules/.generate.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 "$buf" generate --output "$work"
 fresh=$work/src/generated
-node scripts/run-ts.mjs scripts/policy-schema.ts >"$work/policy.schema.json"
+schemas=(policy.schema.json isolation.schema.json)
+node scripts/run-ts.mjs scripts/schemas.ts "$work"
 
 if [ "${1:-}" = --check ]; then
   "$buf" lint
@@ -25,16 +27,17 @@ if [ "${1:-}" = --check ]; then
     echo "generate.sh: src/generated is stale, run npm run generate" >&2
     exit 1
   fi
-  if ! diff -u policy.schema.json "$work/policy.schema.json" >"$work/diff"; then
+  for schema in "${schemas[@]}"; do
+    diff -u "$schema" "$work/$schema" >"$work/diff" && continue
     head -n 60 "$work/diff"
-    echo "generate.sh: policy.schema.json is stale, run npm run generate" >&2
+    echo "generate.sh: $schema is stale, run npm run generate" >&2
     exit 1
-  fi
+  done
 else
   if ! diff -r -q src/generated "$fresh" >/dev/null 2>&1; then
     rm -rf src/generated
     mv "$fresh" src/generated
   fi
   # Over the old one, so that a failure above leaves it whole.
-  cp "$work/policy.schema.json" policy.schema.json
+  for schema in "${schemas[@]}"; do cp "$work/$schema" "$schema"; done
 fi

@@ -6,6 +6,7 @@
 
 // For those who run sessions.
 export { type LoadOptions, loadProvider, resolveIsolation } from './config/isolation.js';
+export { buildIsolationSchema } from './config/json-schema.js';
 export { type Registry, registerContainerd } from './config/registry.js';
 export type { ContainerConfig, Deprecation, IsolationConfig } from './config/types.js';
 export {

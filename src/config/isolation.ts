@@ -3,6 +3,7 @@ import { type Findings, object } from '../policy/rule.js';
 import { type ProviderOptions, resolveOptions } from '../provider/options.js';
 import { ContainerdProvider } from '../provider/provider.js';
 import { replaceAliases } from './aliases.js';
+import { checkDemands } from './demands.js';
 import { isolationFields, PROVIDERS } from './fields.js';
 import { findSocket } from './socket.js';
 import type { ContainerConfig, Deprecation, IsolationConfig } from './types.js';
@@ -26,7 +27,8 @@ const variables = {
 
 /**
  * Reads the framework's `isolation` block into the options of a provider: environment over configuration over default.
- * Undefined when isolation is switched off. Throws `invalid-argument` with every fault and the nearest known key.
+ * Undefined when isolation is switched off. Throws `invalid-argument` with every fault and the nearest known key, and
+ * `CapabilityMismatchError` where the block's own policies ask for what its runtime or this host does not have.
  */
 export function resolveIsolation(block: unknown, options: LoadOptions = {}): ProviderOptions | undefined {
   const { env = process.env, warn = emitOnce, log = () => undefined } = options;
@@ -56,7 +58,7 @@ export function resolveIsolation(block: unknown, options: LoadOptions = {}): Pro
   const given = Object.entries({ profile, profiles, policy }).filter(([, value]) => value !== undefined);
   const resolved = { image, ...rest, ...Object.fromEntries(given) };
   // Now, and not when the first session is asked for.
-  resolveOptions(resolved, env);
+  checkDemands(config, resolveOptions(resolved, env));
   return resolved;
 }
 

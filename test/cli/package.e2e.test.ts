@@ -22,6 +22,7 @@ onlyOn(['1.6'], 'the package is the same everywhere')('the packed package', () =
       'README.md',
       'SECURITY.md',
       'dist',
+      'isolation.schema.json',
       'package.json',
       'policy.schema.json',
     ]);

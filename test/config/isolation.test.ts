@@ -1,6 +1,14 @@
+import { readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, test } from 'vitest';
 import type { Deprecation } from '../../src/config/types.js';
-import { ContainerdProvider, loadProvider, registerContainerd, resolveIsolation } from '../../src/index.js';
+import {
+  buildIsolationSchema,
+  ContainerdProvider,
+  loadProvider,
+  registerContainerd,
+  resolveIsolation,
+} from '../../src/index.js';
 
 function resolve(block: unknown, env: Record<string, string | undefined> = {}) {
   const warnings: string[] = [];
@@ -249,5 +257,79 @@ describe('registerContainerd', () => {
     expect(() => registerContainerd(registry, { containerOptions: {} }, { env: {} })).toThrow(/containerOptions.image/);
     registerContainerd(registry, { enabled: false }, { env: {} });
     expect(registry.describe()).toEqual([]);
+  });
+});
+
+describe('what the block asks for every session is held to this host at once', () => {
+  const load = (block: object) => () => resolve({ containerOptions: { image: 'a:1' }, ...block });
+  const mismatch = (...paths: string[]) =>
+    expect.objectContaining({
+      name: 'CapabilityMismatchError',
+      mismatchedAttributes: paths,
+      unsupportedPolicies: paths,
+      providerName: 'containerd',
+    });
+
+  test.each([
+    [
+      { policy: { resources: { cpus: 10_000, memoryMb: 2 ** 30 } } },
+      ['policy.resources.cpus', 'policy.resources.memoryMb'],
+    ],
+    [{ policy: { cpu: '9999000m' } }, ['policy.cpu']],
+    [{ policy: { resources: { diskMb: 5 } } }, ['policy.resources.diskMb']],
+    [
+      { policyProfile: 'ci', policyProfiles: { ci: { memory: 2 ** 50 }, other: { cpu: 10_000 } } },
+      ['policyProfiles.ci.memory'],
+    ],
+    [
+      {
+        policy: { cpu: 10_000 },
+        policyProfile: 'ci',
+        policyProfiles: { ci: { cpu: 9_000, resources: { diskMb: 5 } } },
+      },
+      ['policyProfiles.ci.resources.diskMb', 'policy.cpu'],
+    ],
+    [{ policy: { mounts: [{ path: '/tmp', target: '/proc/x', readOnly: true }] } }, ['policy.mounts[0]']],
+  ])('%j', (block, paths) => {
+    expect(load(block)).toThrow(mismatch(...paths.map((path) => `isolation.${path}`)));
+  });
+
+  test('what another layer takes back is not asked for', () => {
+    const policyProfiles = { ci: { cpu: 10_000 } };
+    expect(load({ policyProfile: 'ci', policyProfiles, policy: { cpu: 0.5 } })().resolved).toMatchObject({
+      image: 'a:1',
+    });
+    expect(load({ policyProfiles })().resolved).toMatchObject({ image: 'a:1' });
+  });
+
+  test('a registry is told when it registers', () => {
+    const register = () => expect.unreachable();
+    const block = { containerOptions: { image: 'a:1' }, policy: { resources: { cpus: 10_000 } } };
+    expect(() => registerContainerd({ register }, block, { env: {} })).toThrow(
+      mismatch('isolation.policy.resources.cpus'),
+    );
+  });
+});
+
+describe('isolation.schema.json', () => {
+  const schema = JSON.parse(readFileSync('isolation.schema.json', 'utf8'));
+
+  test('is what the loader reads', () => {
+    expect(schema).toEqual(JSON.parse(JSON.stringify(buildIsolationSchema())));
+  });
+
+  const validate = new Ajv2020({ strict: true, allowUnionTypes: false }).compile(schema);
+  test.each([
+    [{ provider: 'containerd', containerOptions: { image: 'alpine:3', address: 'auto' } }, true],
+    [{ provider: 'docker', dockerOptions: { image: 'a', extraArgs: ['x'] }, dockerImage: 'a' }, true],
+    [{ provider: 'kata', kata: { runtimePath: '/x', image: 'a', backend: 'qemu' }, allowFallbackToHost: false }, true],
+    [{ enabled: false, policyProfile: 'ci', policyProfiles: { ci: { memory: 2 ** 30 } }, policy: { user: 'a' } }, true],
+    [{ provider: 'podman' }, false],
+    [{ containerOptions: { imge: 'a' } }, false],
+    [{ containerOptions: { pull: 'sometimes' } }, false],
+    [{ policy: { memory: 'much' } }, false],
+    [{ enabeld: true }, false],
+  ])('%j: %s', (block, expected) => {
+    expect(validate(block)).toBe(expected);
   });
 });
