@@ -2,6 +2,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { describeCapabilities } from '../../src/policy/capabilities.js';
+import { features } from '../../src/policy/features.js';
+import { isLive } from '../../src/policy/update.js';
 import { listPages } from './examples.js';
 
 const prose = (page: string) => readFileSync(page, 'utf8').replaceAll(/^```[\s\S]*?^```$/gm, '');
@@ -77,4 +79,11 @@ test('docs/cli.md has every verb', () => {
   const named = [...prose('docs/cli.md').matchAll(/`([a-z]+)[ `]/g)].map(([, verb]) => verb);
   expect(verbs.length).toBeGreaterThan(20);
   expect(verbs.filter((verb) => !named.includes(verb))).toEqual([]);
+});
+
+test('docs/verify.md names the limits that can change while a session runs, and no others', () => {
+  const [, row = ''] = /^\| can change .*\n.*\n\| (.*?) \|/m.exec(prose('docs/verify.md')) ?? [];
+  const limits = features.filter(isLive).map((path) => path.replace('resources.', ''));
+  expect(limits.length).toBeGreaterThan(3);
+  expect([...row.matchAll(/`(\w+)`/g)].map(([, limit]) => limit).sort()).toEqual(limits.sort());
 });

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import { context } from '../support/context.js';
-import { runFile } from './run-example.js';
+import { runBlocks, runFile } from './run-example.js';
 
 // Without a state root of its own: the programs have the default, and sessions are found by it.
 const provider = new ContainerdProvider({
@@ -65,4 +65,13 @@ test('examples/node-agent.ts tells of a session that another process has', async
     { kind: 'reaped', sessions: 0, failures: [] },
   ]);
   expect((await session.info()).state).toBe('running');
+});
+
+test('every example of docs/exec.md does what the page says', () => {
+  const printed = runBlocks('docs/exec.md').replaceAll('\r\n', '\n');
+  const result = '0 a\nb\n\\s*';
+  const live = 'stdout 1\n\nstdout 2\n\nstdout 3\n\n0 \\d+\n';
+  const killed = '\\[ \\d+ \\] \\[\\] true\n';
+  const terminal = '[^]*tty; exit\n/dev/pts/\\d\n\n';
+  expect(printed).toMatch(new RegExp(`^${result}${live}${killed}${terminal}$`));
 });

@@ -11,6 +11,29 @@ export function runExample(page: string): string {
   return runProgram((path) => writeFileSync(path, example.code));
 }
 
+/** Runs every block of a page, each with a session and a live command of its own, and returns what they print. */
+export function runBlocks(page: string): string {
+  const blocks = readExamples().filter(({ place }) => place.startsWith(`${page}:`));
+  if (blocks.length === 0) throw new Error(`no example in ${page}`);
+  const given = [
+    "import { ContainerdProvider } from '@cadre-dev/runtime-provider-containerd';",
+    "const provider = new ContainerdProvider({ image: process.env.IMAGE ?? '' });",
+    "await provider.importImage('busybox.tar');",
+  ];
+  const programs = blocks.map(({ code }) =>
+    [
+      '{',
+      'await using session = await provider.createSession();',
+      "const execution = await session.spawn('sleep', ['60']);",
+      `{\n${code}}`,
+      'void execution;',
+      '}',
+    ].join('\n'),
+  );
+  const program = [...given, ...programs, 'await provider[Symbol.asyncDispose]();', ''].join('\n');
+  return runProgram((path) => writeFileSync(path, program));
+}
+
 /** Runs a program of examples/ with the image in the store, and returns what it prints. */
 export function runFile(path: string, ...args: string[]): string {
   return runProgram((program) => cpSync(path, program), args);
