@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { context } from '../support/context.js';
+import { observe, settle } from '../support/leaks.js';
 import { onHostWith } from '../support/needs.js';
 import { openProvider } from '../support/provider.js';
 
@@ -44,3 +45,19 @@ test.each(['/usr/bin/no-such-runtime', '/usr/bin'])(
     });
   },
 );
+
+test('a program that the shim cannot run is told as the cause, with what to do, and nothing is left', async () => {
+  const binary = join(context.root, 'no-program');
+  // Executable, as far as the file's mode tells.
+  writeFileSync(binary, 'no program', { mode: 0o755 });
+  const provider = await openProvider({ runtimeBinary: binary });
+  const before = await observe(context);
+  await expect(provider.createSession()).rejects.toMatchObject({
+    code: 'failed-precondition',
+    operation: 'Tasks.Create',
+    message: expect.stringContaining(`the shim cannot run ${binary}: exec format error`),
+    remedy: expect.stringContaining('runtimeBinary'),
+    cause: expect.objectContaining({ code: 'unknown' }),
+  });
+  expect(await settle(context, before)).toEqual(before);
+});
