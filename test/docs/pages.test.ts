@@ -87,3 +87,29 @@ test('docs/verify.md names the limits that can change while a session runs, and 
   expect(limits.length).toBeGreaterThan(3);
   expect([...row.matchAll(/`(\w+)`/g)].map(([, limit]) => limit).sort()).toEqual(limits.sort());
 });
+
+function listSchemaKeys(file: string, part: string): string[] {
+  const { properties } = JSON.parse(readFileSync(file, 'utf8'));
+  return [...Object.keys(properties), ...Object.keys(properties[part].properties)];
+}
+
+function listMembers(file: string, name: string): string[] {
+  const [, body = ''] =
+    new RegExp(`export interface ${name} \\{\\n(.*?)^\\}`, 'ms').exec(readFileSync(file, 'utf8')) ?? [];
+  return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member = '']) => member);
+}
+
+test.each([
+  ['docs/policy.md', listSchemaKeys('policy.schema.json', 'resources')],
+  ['docs/configuration.md docs/migrating.md', listSchemaKeys('isolation.schema.json', 'containerOptions')],
+  ['docs/exec.md', listMembers('src/session/exec-options.ts', 'ExecOptions')],
+  ['docs/exec.md', listMembers('src/session/exec-options.ts', 'ExecResult')],
+  ['docs/mounts.md', listMembers('src/policy/types.ts', 'MountSpec')],
+])('%s has every field', (pages, fields) => {
+  const code = pages
+    .split(' ')
+    .flatMap((page) => [...readFileSync(page, 'utf8').matchAll(/```[\s\S]*?```|`[^`\n]+`/g)])
+    .join(' ');
+  expect(fields.length).toBeGreaterThan(4);
+  expect(fields.filter((field) => !new RegExp(`\\b${field}\\b`).test(code))).toEqual([]);
+});
