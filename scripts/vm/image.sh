@@ -57,7 +57,7 @@ chmod 755 "$root/sbin/vm-init"
 mkdir "$work/image"
 cp "$root"/boot/vmlinuz-* "$work/image/vmlinuz"
 cp "$root"/boot/initrd.img-* "$work/image/initrd"
-mke2fs -q -t ext4 -d "$root" "$work/image/root.ext4" 6G
+mke2fs -q -t ext4 -d "$root" "$work/image/root.ext4" 6G >/dev/null
 mv -T "$work/image" "$dest"
 find "$cache" -maxdepth 1 -name 'image-*' ! -name "$name" -exec rm -rf {} +
 echo "$dest"

@@ -39,4 +39,4 @@ for generation in 1.7 2.1; do
 done
 
 # Room for what tests write beside the sources.
-mke2fs -q -t ext4 -d "$work" "$disk" 2G
+mke2fs -q -t ext4 -d "$work" "$disk" 2G >/dev/null

@@ -14,7 +14,7 @@ failed=0
 check() { # case, expected status, minutes, what is told
   local status=0 remains
   bash scripts/vm/run.sh --config=scripts/vm/self-test/vitest.config.ts --minutes="$3" "$1" >"$log" 2>&1 || status=$?
-  remains=$(ls "$TMPDIR"; pgrep -f "qemu-system-x86_64 .*$TMPDIR" || true)
+  remains=$(ls "$TMPDIR" | grep cadre-vm || true; pgrep -f "qemu-system-x86_64 .*$TMPDIR" || true)
   if [ "$status" = "$2" ] && grep -q "$4" "$log" && [ -z "$remains" ]; then
     echo "self-test: $1: as expected (${SECONDS}s)"
   else

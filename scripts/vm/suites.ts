@@ -11,7 +11,6 @@ export const NEWEST: readonly string[] = [
   'test/session/io-weight.e2e.test.ts',
   'test/session/runtime-binary.e2e.test.ts',
   'test/session/userns.e2e.test.ts',
-  'test/session/verify/verify.e2e.test.ts',
 ];
 
 /** With --all, on every generation: half an hour of an emulated processor. */
@@ -29,4 +28,5 @@ export const FURTHER: readonly string[] = [
   'test/session/secrets.e2e.test.ts',
   'test/session/stats.e2e.test.ts',
   'test/session/update.e2e.test.ts',
+  'test/session/verify/verify.e2e.test.ts',
 ];

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { CreateOptions, Session } from '../../src/index.js';
@@ -44,6 +44,28 @@ onHostWith('cgroup v2')('cgroup v2', () => {
       else expect(found, file).toMatch(expected);
     }
     expect((await session.verify()).checks.filter(({ ok }) => !ok)).toEqual([]);
+  });
+
+  test('verify() finds each limit that is not what was asked', async () => {
+    await using session = await provider.createSession({
+      resources: { memoryMb: 64, memorySwapMb: 32, cpus: 0.5, cpuShares: 512, pidsLimit: 64 },
+    });
+    const group = await findGroup(session);
+    for (const [file, value, field] of [
+      ['memory.swap.max', 'max', 'memory.swap'],
+      ['memory.max', 'max', 'memory.limit'],
+      ['cpu.max', '100000 100000', 'cpu.quota'],
+      ['cpu.weight', '1000', 'cpu.shares'],
+      ['pids.max', '65', 'pids.limit'],
+    ] as const) {
+      const path = join(group, file);
+      const before = readFileSync(path, 'utf8');
+      writeFileSync(path, value);
+      const { ok, checks } = await session.verify();
+      expect(ok).toBe(false);
+      expect(checks.filter((each) => !each.ok).map((each) => each.field)).toEqual([`linux.resources.${field}`]);
+      writeFileSync(path, before);
+    }
   });
 
   test('a session sees its own limits at the root of what it sees, and cannot change them', async () => {
@@ -106,7 +128,7 @@ onHostWith('cgroup v2')('cgroup v2', () => {
     expect(await session.kill()).toMatchObject({ survivors: [], verified: true });
     await execution.result();
     await session.destroy();
-    expect(findCgroups(context.namespace, 0)).toEqual([]);
+    expect(findCgroups(context.namespace, 0).filter(({ id }) => id === session.sessionId)).toEqual([]);
     expect(await settle({ ...context, ids: [session.sessionId] }, before)).toEqual(before);
   });
 

@@ -2,7 +2,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { onTestFinished } from 'vitest';
 
 export interface Tampering {
   what: string;
@@ -10,7 +9,8 @@ export interface Tampering {
   fields: string[];
   /** Why this host cannot have it. */
   lacks?: string | undefined;
-  act: (pid: number) => void;
+  /** Returns how to undo what would hinder the session's end. */
+  act: (pid: number) => (() => void) | unknown;
 }
 
 const isUnified = existsSync('/sys/fs/cgroup/cgroup.controllers');
@@ -84,14 +84,17 @@ export const tamperings: Tampering[] = [
     // The one of v2 has all limits, those of v1 each its own.
     fields: ['linux.cgroupsPath', ...(isUnified ? limits.map(group) : [])],
     act: (pid) => {
-      const parent = dirname(findGroup(pid, isUnified ? '' : 'blkio'));
+      const move = (directory: string) => writeFileSync(join(directory, 'cgroup.procs'), String(pid));
+      const own = findGroup(pid, isUnified ? '' : 'blkio');
+      if (!isUnified) return move(dirname(own));
       // There only a leaf takes processes (cgroup-v2.rst, "No Internal Process Constraint").
-      const directory = isUnified ? join(parent, `moved-${pid}`) : parent;
-      if (isUnified) {
-        mkdirSync(directory);
-        onTestFinished(() => rmdirSync(directory));
-      }
-      writeFileSync(join(directory, 'cgroup.procs'), String(pid));
+      const other = join(dirname(own), `moved-${pid}`);
+      mkdirSync(other);
+      move(other);
+      return () => {
+        move(own);
+        rmdirSync(other);
+      };
     },
   },
   {
