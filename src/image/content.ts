@@ -7,15 +7,13 @@ import {
   type WriteContentRequest,
 } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
+import { encodeWrite, gatherPieces, type Piece, writeContent } from './content-write.js';
 import type { Leased } from './lease.js';
 
 /** The largest JSON document that is read into memory, in bytes. Real ones have a few kilobytes. */
 export const DOCUMENT_BYTES = 8 * 1024 * 1024;
 
-/** Message size of a write. Measured: 1 MiB is two to three times as fast as 64 KiB. */
-const CHUNK_BYTES = 1024 * 1024;
 const ABORT_PAUSE_MS = { first: 20, most: 320 };
-const empty = Buffer.alloc(0);
 const operation = 'write content';
 /** Of the daemon's failures, apart from those of whatever the bytes come from. */
 const WRITE = 'Content.Write';
@@ -165,19 +163,11 @@ export async function sendBlob(
 ): Promise<Blob & { existed: boolean }> {
   const { data, subject, digest: known = '', size = -1, labels = {} } = source;
   const total = BigInt(Math.max(size, 0));
-  const call = channel.duplex(ContentService.write, { signal });
+  const call = channel.duplex(writeContent, { signal });
   const answers = call.responses[Symbol.asyncIterator]();
-  const request = async (fields: Partial<WriteContentRequest>) => {
-    await call.send({
-      ref,
-      total,
-      expected: known,
-      action: WriteAction.STAT,
-      offset: 0n,
-      data: empty,
-      labels: {},
-      ...fields,
-    });
+  const request = async (fields: Partial<Omit<WriteContentRequest, 'data'>>, piece?: Piece) => {
+    const base = { ref, total, expected: known, action: WriteAction.STAT, offset: 0n, labels: {} };
+    await call.send(encodeWrite({ ...base, ...fields }, piece));
     const answer = await answers.next();
     if (answer.done) throw new DriverError('unavailable', `no answer to a write of ${subject}`);
     return answer.value;
@@ -193,10 +183,11 @@ export async function sendBlob(
     if (!isComplete) {
       const hash = known === '' ? createHash('sha256') : undefined;
       const [bytes, skip] = typeof data === 'function' ? [data(offset), 0] : [data, offset];
-      for await (const chunk of splitChunks(bytes, { bytes: CHUNK_BYTES, skip })) {
+      for await (const piece of gatherPieces(bytes, skip)) {
+        const { data: chunk } = piece;
         if (size >= 0 && offset + chunk.length > size) throw describeSize(subject, 'more than', size);
         hash?.update(chunk);
-        await request({ action: WriteAction.WRITE, offset: BigInt(offset), data: chunk });
+        await request({ action: WriteAction.WRITE, offset: BigInt(offset) }, piece);
         offset += chunk.length;
       }
       if (offset < size) throw describeSize(subject, `${offset} of`, size);
@@ -222,29 +213,4 @@ export async function sendBlob(
 
 function describeSize(subject: string, found: string, size: number): DriverError {
   return new DriverError('data-loss', `${subject} has ${found} the ${size} bytes that it must have`, { operation });
-}
-
-/** Gathers small chunks into pieces of `bytes`, without the first `skip` bytes. A piece is valid until the next. */
-async function* splitChunks(
-  data: AsyncIterable<Uint8Array>,
-  { bytes, skip }: { bytes: number; skip: number },
-): AsyncGenerator<Buffer> {
-  const piece = Buffer.allocUnsafeSlow(bytes);
-  let filled = 0;
-  let toSkip = skip;
-  for await (const chunk of data) {
-    let start = Math.min(toSkip, chunk.length);
-    toSkip -= start;
-    while (start < chunk.length) {
-      const part = chunk.subarray(start, start + bytes - filled);
-      piece.set(part, filled);
-      filled += part.length;
-      start += part.length;
-      if (filled === bytes) {
-        yield piece;
-        filled = 0;
-      }
-    }
-  }
-  if (filled > 0) yield piece.subarray(0, filled);
 }

@@ -1,0 +1,65 @@
+import {
+  ContentService,
+  WriteContentRequest,
+  type WriteContentResponse,
+} from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
+import type { BidiMethod } from '../rpc/method.js';
+
+/** Bytes of one write. Measured: 1 MiB is two to three times as fast as 64 KiB. */
+const PIECE_BYTES = 1024 * 1024;
+/** Left free before the bytes, for the other fields of the request. */
+const HEAD_BYTES = 8192;
+/** Tag of the field `data`: number 6, with a length (protobuf encoding, "Message Structure"). */
+const DATA_TAG = (6 << 3) | 2;
+const nothing = Buffer.alloc(0);
+
+/** Bytes of a blob with room before them. Valid until the next one is asked for. */
+export interface Piece {
+  /** What `data` is at the end of. */
+  buffer: Buffer;
+  data: Buffer;
+}
+
+/**
+ * Content.Write with requests that are encoded already (`encodeWrite`). The generated encoder copies the bytes four
+ * times into new memory, whose collection takes most of a pull's CPU time.
+ */
+export const writeContent: BidiMethod<Buffer, WriteContentResponse> = {
+  ...ContentService.write,
+  requestSerialize: (message) => message,
+  requestDeserialize: (message) => message,
+};
+
+/** Encodes a request; the bytes of a piece stay where they are, and the other fields go into the room before them. */
+export function encodeWrite(fields: Omit<WriteContentRequest, 'data'>, piece?: Piece): Buffer {
+  const head = WriteContentRequest.encode({ ...fields, data: nothing });
+  if (piece === undefined) return Buffer.from(head.finish());
+  const { buffer, data } = piece;
+  // A field may be anywhere in a message, so that the bytes can be the last one.
+  const encoded = head.uint32(DATA_TAG).uint32(data.length).finish();
+  const start = data.byteOffset - buffer.byteOffset - encoded.length;
+  buffer.set(encoded, start);
+  return buffer.subarray(start, start + encoded.length + data.length);
+}
+
+/** Gathers small chunks into pieces, without the first `skip` bytes. */
+export async function* gatherPieces(data: AsyncIterable<Uint8Array>, skip: number): AsyncGenerator<Piece> {
+  const buffer = Buffer.allocUnsafeSlow(HEAD_BYTES + PIECE_BYTES);
+  let end = HEAD_BYTES;
+  let toSkip = skip;
+  for await (const chunk of data) {
+    let start = Math.min(toSkip, chunk.length);
+    toSkip -= start;
+    while (start < chunk.length) {
+      const part = chunk.subarray(start, start + buffer.length - end);
+      buffer.set(part, end);
+      end += part.length;
+      start += part.length;
+      if (end === buffer.length) {
+        yield { buffer, data: buffer.subarray(HEAD_BYTES) };
+        end = HEAD_BYTES;
+      }
+    }
+  }
+  if (end > HEAD_BYTES) yield { buffer, data: buffer.subarray(HEAD_BYTES, end) };
+}
