@@ -4,6 +4,7 @@ import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } fro
 import { accept, checkOptions, hide, isRecord, type Rule } from '../policy/rule.js';
 import { absolutePath, type Field, list, oneOf, pattern, text } from '../policy/schema.js';
 import type { AuditSink } from '../session/audit/event.js';
+import type { ExecutorName } from '../session/record.js';
 
 /** How a provider is set up. */
 export interface ProviderOptions extends PolicyDefaults {
@@ -17,6 +18,8 @@ export interface ProviderOptions extends PolicyDefaults {
   runtime?: string;
   /** Path of a program with runc's command line, such as crun, that runc's shim is to run. Defaults to runc. */
   runtimeBinary?: string;
+  /** What starts commands in sessions that do not say themselves, see `SessionOptions.executor`. Defaults to `task`. */
+  executor?: ExecutorName;
   /** containerd's snapshotter. Defaults to `overlayfs`. */
   snapshotter?: string;
   /**
@@ -72,6 +75,7 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   namespace: identifier,
   runtime: text(),
   runtimeBinary: absolutePath,
+  executor: oneOf('task', 'supervisor'),
   snapshotter: identifier,
   pull: oneOf('missing', 'always', 'never'),
   stateRoot: absolutePath,
@@ -102,6 +106,7 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     address: env.CONTAINERD_ADDRESS ?? '/run/containerd/containerd.sock',
     namespace: env.CONTAINERD_NAMESPACE ?? 'cadre',
     runtime: 'runc',
+    executor: 'task',
     snapshotter: 'overlayfs',
     pull: 'missing',
     registry: {},

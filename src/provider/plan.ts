@@ -8,6 +8,7 @@ import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { type AskedSession, ID_PREFIX } from '../session/record.js';
+import { findSupervisor } from '../session/supervisor/door.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
@@ -36,7 +37,7 @@ export function isSupported(runtime: string): boolean {
 }
 
 /** What every session of a provider is given of the host. */
-export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath' | 'runtimeBinary'>;
+export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath' | 'runtimeBinary' | 'executor'>;
 
 export interface PlanInput extends Surroundings {
   context: Pick<SessionContext, 'channel' | 'owner' | 'snapshotter'>;
@@ -52,7 +53,7 @@ export function checkRequest(
   policy: ResolvedPolicy,
   session: SessionOptions,
   place: Place & { runtime: string },
-  { hostEnv, worktreePath, runtimeBinary }: Surroundings,
+  { hostEnv, worktreePath, runtimeBinary, executor }: Surroundings,
 ): void {
   checkSpecInput({ command: session.command, env: chooseEnv(policy, hostEnv, session.env ?? {}) });
   listSessionFiles(policy, worktreePath);
@@ -63,6 +64,10 @@ export function checkRequest(
   if (runtimeBinary !== undefined && !isExecutable(runtimeBinary)) {
     faults.push({ path: 'runtimeBinary', value: runtimeBinary, expected: 'the path of a program on this host' });
   }
+  if ((session.executor ?? executor) === 'supervisor' && findSupervisor() === undefined) {
+    const expected = `task, as this package has no supervisor for ${process.platform}-${process.arch}`;
+    faults.push({ path: 'executor', value: 'supervisor', expected });
+  }
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
 }
 
@@ -71,9 +76,10 @@ export function planSession(
   policy: ResolvedPolicy,
   session: SessionOptions,
   image: Image,
-  { context, uuid, host, hostEnv, worktreePath, runtimeBinary, seccomp }: PlanInput,
+  { context, uuid, host, hostEnv, worktreePath, runtimeBinary, seccomp, executor: usual }: PlanInput,
 ): CreateRequest {
   const id = nameSession(session.name, uuid);
+  const { executor = usual } = session;
   const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
   const { timeoutMs } = policy.resources;
   const cgroupsPath = `/${context.channel.namespace}/${id}`;
@@ -93,6 +99,7 @@ export function planSession(
     env,
     cwd,
     seccomp,
+    supervisor: executor === 'supervisor' ? findSupervisor() : undefined,
   };
   return {
     image,
@@ -108,7 +115,7 @@ export function planSession(
       owner: context.owner,
       image: image.name,
       manifest: image.manifest,
-      asked: describeAsked(policy, session),
+      asked: describeAsked(policy, { ...session, executor }),
       policyHash: hashPolicy(policy),
       runtime: RUNC,
       snapshotter: context.snapshotter,
@@ -123,7 +130,7 @@ export function planSession(
 }
 
 /** What was asked, to be kept with the session: without what is kept elsewhere, and without the values of secrets. */
-function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env }: SessionOptions): AskedSession {
+function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env, executor }: SessionOptions): AskedSession {
   const hide = (secrets: SecretBinding[]) => secrets.map((secret) => ({ ...secret, value: '' }));
   const { secrets } = policy.asked;
   const hidden = { ...policy.asked, ...(secrets === undefined ? {} : { secrets: hide(secrets) }) };
@@ -133,5 +140,6 @@ function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env }: Ses
     ...(tty === undefined ? {} : { tty }),
     ...(stdin === undefined ? {} : { stdin }),
     ...(env === undefined ? {} : { env }),
+    ...(executor === 'supervisor' ? { executor } : {}),
   };
 }

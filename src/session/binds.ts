@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { SECRETS_PATH } from '../policy/mounts.js';
-import type { Bind } from '../spec/mounts.js';
+import { type Bind, DOOR_PATH } from '../spec/mounts.js';
 import type { SessionContext } from './context.js';
 import type { CreateRequest } from './create.js';
 import { findMount, readMountTable } from './mount-table.js';
 import { nameSecrets } from './secrets.js';
+import { nameDoor } from './supervisor/door.js';
 import { nameData } from './volume-directory.js';
 
 /** What this library keeps for the session: its volumes, and its secrets, which nothing may hide. */
@@ -13,10 +14,20 @@ export function listOwnBinds(
   { record, volumes, secrets }: CreateRequest,
 ): Bind[] {
   const hasSubmounts = false;
-  const binds = volumes.map(({ name, ...rest }) => ({ ...rest, source: nameData(context, name), hasSubmounts }));
-  if (secrets.length === 0) return binds;
-  const source = nameSecrets(join(context.directory, record.id));
-  return [...binds, { source, target: SECRETS_PATH, readOnly: true, hasSubmounts, kept: ['noexec'] }];
+  const directory = join(context.directory, record.id);
+  const binds: Bind[] = volumes.map(({ name, ...rest }) => ({
+    ...rest,
+    source: nameData(context, name),
+    hasSubmounts,
+  }));
+  const kept = ['noexec'];
+  if (secrets.length > 0) {
+    binds.push({ source: nameSecrets(directory), target: SECRETS_PATH, readOnly: true, hasSubmounts, kept });
+  }
+  if (record.asked.executor === 'supervisor') {
+    binds.push({ source: nameDoor(directory), target: DOOR_PATH, readOnly: false, hasSubmounts, kept });
+  }
+  return binds;
 }
 
 /** mount_namespaces(7), "Restrictions on mount namespaces": EPERM for a mount that has less of them than its source. */

@@ -13,6 +13,7 @@ export interface SessionCgroup {
   /** Stops them all, as far as the kernel can within a second. Every freeze needs its `release`. */
   freeze(): Promise<Freeze>;
   thaw(): void;
+  isFrozen(): boolean;
   /** How often the kernel's OOM killer took a process of the session; undefined where that is not counted. */
   countOomKills(): number | undefined;
 }
@@ -94,6 +95,7 @@ function buildCgroup(directory: string, freezer: Freezer, countOomKills: () => n
       };
     },
     thaw: () => write(freezer.thawed),
+    isFrozen,
     countOomKills,
   };
 }

@@ -31,6 +31,7 @@ import { clearDead, removeSessionTask } from './remove.js';
 import { packRuncOptions } from './runc-options.js';
 import { writeSecrets } from './secrets.js';
 import { Session } from './session.js';
+import { makeDoor } from './supervisor/door.js';
 import { createTask } from './task.js';
 import { removeContainer, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
@@ -147,6 +148,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     checkAborted(signal);
     const owner = resolveUser(user, files);
     if (secrets.length > 0) await writeSecrets(directory, secrets, mapUser(owner, userns));
+    if (record.asked.executor === 'supervisor') await makeDoor(directory, mapUser(owner, userns));
     const own = listOwnBinds(context, request);
     const spec = buildSpec(owner, keepRestrictions([...pins.list, ...own], userns));
     undo.defer('use of volumes', () => noteUse(context, record.volumes), options);

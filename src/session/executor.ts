@@ -13,6 +13,8 @@ export interface ExecProcess {
   readonly execId: string;
   /** Pid on the host; the hypervisor's under Kata. */
   readonly pid: number;
+  /** On the host, the process that all that it starts stays below; absent where there is none such, 0 when it is gone. */
+  readonly reaper?: number;
   /** Null unless asked for. Ending it delivers end of input. */
   readonly stdin: Writable | null;
   readonly stdout: Readable;
@@ -25,6 +27,11 @@ export interface ExecProcess {
   resize(cols: number, rows: number): Promise<void>;
   /** Lets go of the streams; the process and its exec stay, for `connect`. */
   detach(): void;
+  /**
+   * The host has killed it for good: its end is then not waited for, which nobody inside can tell while the session is
+   * paused. Absent where it is told from outside.
+   */
+  assumeKilled?(): void;
   /** Frees everything that the exec holds, in the runtime and here. What the streams still held is lost. */
   release(): Promise<void>;
 }

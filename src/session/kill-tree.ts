@@ -24,6 +24,8 @@ export interface Tree {
   root: ProcessStat;
   /** `NAME=value` that the exec put into its environment, inherited by all that do not wipe it. */
   mark: string;
+  /** Whatever the exec started stays below it; undefined where there is none such, or it has ended. */
+  reaper?: ProcessStat | undefined;
   /** Nothing but this exec ran in the session since it began, so that an orphan of that time can only be its. */
   alone: boolean;
 }
@@ -68,20 +70,28 @@ async function killMembers(cgroup: SessionCgroup, tree: Tree) {
  * Three ways to belong: descent from the root, the mark in the environment, and elimination. An orphan of the exec's
  * time that wiped its environment is the exec's if nothing else in the session could have started it.
  */
-function divide(all: readonly ProcessStat[], { initPid, root, mark, alone }: Tree) {
+function divide(all: readonly ProcessStat[], { initPid, root, mark, alone, reaper }: Tree) {
   const byPid = new Map(all.map((stat) => [stat.pid, stat]));
   const members: ProcessStat[] = [];
   const doubtful: ProcessStat[] = [];
   for (const stat of all) {
-    if (stat.pid === initPid || isDead(stat)) continue;
+    if (stat.pid === initPid || stat.pid === reaper?.pid || isDead(stat)) continue;
     const line = listAncestry(stat, byPid, initPid);
     const top = line.at(-1) as ProcessStat;
+    if (reaper !== undefined) {
+      if (isSame(top, reaper) || hasEnv(stat.pid, mark)) members.push(stat);
+      continue;
+    }
     const isLateOrphan = top.parent === initPid && top.startTime >= root.startTime;
-    const descends = line.some(({ pid, startTime }) => pid === root.pid && startTime === root.startTime);
+    const descends = line.some((ancestor) => isSame(ancestor, root));
     if (descends || hasEnv(stat.pid, mark)) members.push(stat);
     else if (isLateOrphan) (alone ? members : doubtful).push(stat);
   }
   return { members, doubtful };
+}
+
+function isSame(one: ProcessStat, other: ProcessStat): boolean {
+  return one.pid === other.pid && one.startTime === other.startTime;
 }
 
 /** The process and its ancestors inside the session, below the init. */

@@ -16,6 +16,7 @@ import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { removeSessionTask } from './remove.js';
 import { withRootfs } from './rootfs-state.js';
+import { closeDoor, makeDoor } from './supervisor/door.js';
 import { createTask, type Init, readMounts, readTask, startTask } from './task.js';
 
 /** For how long the init may take to get to the command, in ms. */
@@ -43,6 +44,10 @@ export interface MainStart {
  */
 export async function startMain(channel: Channel, { record, directory, init, spec }: MainStart): Promise<void> {
   const { id } = record;
+  if (record.asked.executor === 'supervisor') {
+    await startTask(channel, id);
+    return closeDoor(directory, listCommand(spec)[0]);
+  }
   if (record.command === undefined || init.cgroup === undefined) return startTask(channel, id);
   await using log = await open(nameLog(directory, record.command.terminal ? 'stdout' : 'stderr'), 'r');
   const { size } = await log.stat();
@@ -68,6 +73,7 @@ async function restart(context: SessionContext, main: Omit<MainStart, 'init'>): 
   if (state !== 'stopped') {
     throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
   }
+  if (main.record.asked.executor === 'supervisor') await makeDoor(main.directory, main.spec.process.user);
   await using pins = await pinAgain(context, id, main.spec);
   await removeSessionTask(context, id);
   const mounts = await readMounts(channel, snapshotter, id);

@@ -8,6 +8,7 @@ import { listExposures } from './exposure.js';
 import { findExposure } from './host-paths.js';
 import { listMounts } from './mount-table.js';
 import { isInMemory, nameSecrets } from './secrets.js';
+import { nameDoor } from './supervisor/door.js';
 import { isVolume } from './volume-directory.js';
 
 /** Opens nothing, only holds it (open(2)). Node has no name for it; it is the same on all its processors. */
@@ -101,7 +102,7 @@ export async function pinAgain(context: SessionContext, id: string, { mounts }: 
     path: source,
     target: destination,
     readOnly: options.includes('ro'),
-    isOwn: source === secrets || isVolume(context, source),
+    isOwn: source === secrets || source === nameDoor(join(context.directory, id)) || isVolume(context, source),
   }));
   const pins = new Pins();
   try {

@@ -44,7 +44,11 @@ export interface AskedSession {
   tty?: boolean;
   stdin?: boolean;
   env?: Record<string, string>;
+  executor?: ExecutorName;
 }
+
+/** What starts commands: containerd's Tasks.Exec, or the session's own supervisor. */
+export type ExecutorName = 'task' | 'supervisor';
 
 /** Where a fork comes from. */
 export interface SessionParent {

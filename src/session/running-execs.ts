@@ -207,7 +207,10 @@ export class RunningExecs {
       // One that ended before it was seen leaves no start time to tell its orphans by: all are in doubt then.
       const root = running?.root ?? { ...init, pid: process.pid };
       const alone = running?.root !== undefined && running.alone;
-      return killTree(cgroup, { initPid, root, mark: `${MARK}=${process.execId}`, alone });
+      const reaper = process.reaper === undefined ? undefined : readStat(process.reaper);
+      const report = await killTree(cgroup, { initPid, root, mark: `${MARK}=${process.execId}`, alone, reaper });
+      if (cgroup.isFrozen() && report.killed.includes(process.pid)) process.assumeKilled?.();
+      return report;
     });
   }
 }

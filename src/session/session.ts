@@ -12,7 +12,7 @@ import { type CommitOptions, commitSession, diffSession } from './commit.js';
 import type { SessionContext } from './context.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
 import type { Execution } from './execution.js';
-import type { RunningExec } from './executor.js';
+import type { Executor, RunningExec } from './executor.js';
 import { extendSession } from './extend.js';
 import { findRecord } from './find.js';
 import { type ForkOptions, forkSession } from './fork.js';
@@ -27,6 +27,8 @@ import type { SessionRecord } from './record.js';
 import { Removal } from './removal.js';
 import { RunningExecs } from './running-execs.js';
 import { readStats, type SessionStats, type WatchStatsOptions, watchStats } from './stats.js';
+import { nameSocket } from './supervisor/door.js';
+import { SupervisorExecutor } from './supervisor/executor.js';
 import {
   type Init,
   killSession,
@@ -80,7 +82,7 @@ export class Session implements AsyncDisposable {
     this.#init = init;
     if (record.command !== undefined) this.#stopTrimming = keepTrimmed(this.#directory);
     this.#execs = new RunningExecs({
-      executor: new TaskExecutor(context.channel, record.id, new FifoPool(this.#directory, context.fifos)),
+      executor: this.#chooseExecutor(),
       spec,
       hasCommand: record.command !== undefined,
       init: () => this.#init,
@@ -264,6 +266,14 @@ export class Session implements AsyncDisposable {
   /** The same as `destroy`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
+  }
+
+  #chooseExecutor(): Executor {
+    const { channel, fifos } = this.#context;
+    const tasks = new TaskExecutor(channel, this.sessionId, new FifoPool(this.#directory, fifos));
+    if (this.#record.asked.executor !== 'supervisor') return tasks;
+    const { user } = this.#spec.process;
+    return new SupervisorExecutor({ path: nameSocket(this.#directory), user, init: () => this.#init, tasks });
   }
 
   async #renewInit(): Promise<Init> {

@@ -4,7 +4,7 @@ import { buildCapabilities } from './capabilities.js';
 import { checkArguments, checkEnv, checkTotal, mergeEnv } from './environment.js';
 import type { HostFacts } from './host.js';
 import { type ImageConfig, readImageConfig } from './image-config.js';
-import { type Bind, buildMounts, INIT_PATH, listMaskedPaths, listReadonlyPaths } from './mounts.js';
+import { type Bind, buildMounts, DOOR_PATH, INIT_PATH, listMaskedPaths, listReadonlyPaths } from './mounts.js';
 import { buildResources, buildRlimits } from './resources.js';
 import { buildSeccomp } from './seccomp.js';
 import type { OciCapabilities, OciSeccomp, OciSpec, OciUser } from './types.js';
@@ -30,6 +30,8 @@ export interface SpecInput {
   netns?: string | undefined;
   /** Content of the file that the policy names. */
   seccomp?: OciSeccomp | undefined;
+  /** The supervisor's program, as the session's init. Defaults to the host's init. */
+  supervisor?: string | undefined;
 }
 
 /** Throws `invalid-argument` for a command or an environment that no process can be given, with every fault. */
@@ -46,8 +48,8 @@ const namespaces = ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'];
 
 /** The command that a session's document was built with; empty where it only keeps itself alive. */
 export function listCommand({ process }: OciSpec): string[] {
-  const [, separator, ...command] = process.args;
-  return separator === '--' ? command : [];
+  const separator = process.args.indexOf('--');
+  return separator === -1 ? [] : process.args.slice(separator + 1);
 }
 
 /**
@@ -56,12 +58,15 @@ export function listCommand({ process }: OciSpec): string[] {
  */
 export function buildSpec(input: SpecInput): OciSpec {
   const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env, binds, netns } = input;
-  if (host.initPath === undefined) {
+  const initPath = input.supervisor ?? host.initPath;
+  if (initPath === undefined) {
     throw new DriverError('failed-precondition', 'no static init was found on this host: install catatonit');
   }
   const { env: imageEnv, cwd } = readImageConfig(image);
+  const main = command === undefined ? [] : ['--', ...command];
   // A session without a command needs nothing of its image: -P only waits and reaps.
-  const args = command === undefined ? [INIT_PATH, '-P'] : [INIT_PATH, '--', ...command];
+  const wait = command === undefined ? ['-P'] : [];
+  const args = [INIT_PATH, ...(input.supervisor === undefined ? wait : [DOOR_PATH]), ...main];
   const merged = mergeEnv(imageEnv, tty ? { TERM: 'xterm', ...env } : env);
   const capabilities = buildCapabilities(policy.capabilities);
   const rlimits = buildRlimits(policy);
@@ -85,7 +90,7 @@ export function buildSpec(input: SpecInput): OciSpec {
     },
     root: { path: 'rootfs', readonly: policy.readOnlyRootfs },
     hostname,
-    mounts: buildMounts(policy, host.initPath, binds),
+    mounts: buildMounts(policy, initPath, binds),
     linux: {
       cgroupsPath,
       namespaces: [...namespaces, ...(policy.userns === undefined ? [] : ['user'])].map((type) => ({

@@ -5,6 +5,9 @@ import type { OciMount } from './types.js';
 /** Where the session's init is seen inside: on the tmpfs of /dev, so that the root file system stays the image's. */
 export const INIT_PATH = '/dev/cadre-init';
 
+/** Where the supervisor makes its socket; nothing is there any more once the session runs. */
+export const DOOR_PATH = '/dev/cadre';
+
 /** Each of these counts as memory of the session; without a limit of memory they are bounded all the same. */
 const TMPFS_BYTES = 64 * 1024 * 1024;
 

@@ -29,6 +29,7 @@ function plan(broken: Channel) {
       uuid: 'test',
       host: readHostFacts(),
       hostEnv: {},
+      executor: 'task',
     }),
   };
 }

@@ -29,7 +29,13 @@ afterEach(async () => {
 async function takeUp(id: string, counter: CallCounter): Promise<{ taken: Session; reap(): Promise<ReapReport> }> {
   const session = makeSessionContext(real, nameStateDirectory(context.stateRoot, real), join(context.root, 'volumes'));
   session.plan = async ({ policy, ...asked }, image) =>
-    planSession(policy, asked, image, { context: session, uuid: 'test', host: readHostFacts(), hostEnv: {} });
+    planSession(policy, asked, image, {
+      context: session,
+      uuid: 'test',
+      host: readHostFacts(),
+      hostEnv: {},
+      executor: 'task' as const,
+    });
   const taken = await connectSession(session, id);
   session.channel = breakCall(real, counter);
   return { taken, reap: () => reapLeftovers(session) };

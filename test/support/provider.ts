@@ -2,8 +2,12 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import type { ProviderOptions } from '../../src/provider/options.js';
+import type { ExecutorName } from '../../src/session/record.js';
 import type { DetectorOptions } from '../../src/session/runtime-detector.js';
 import { context } from './context.js';
+
+/** The same tests hold for both executors. */
+export const EXECUTOR: ExecutorName = process.env.CADRE_TEST_EXECUTOR === 'supervisor' ? 'supervisor' : 'task';
 
 /** A provider on this file's namespace, with the busybox image imported; disposed after the file's tests. */
 export async function openProvider(
@@ -11,7 +15,8 @@ export async function openProvider(
   detector: DetectorOptions = {},
 ): Promise<ContainerdProvider> {
   const { address, namespace, stateRoot, images } = context;
-  const given = { image: images.reference, address, namespace, stateRoot, volumeRoot: join(context.root, 'volumes') };
+  const volumeRoot = join(context.root, 'volumes');
+  const given = { executor: EXECUTOR, image: images.reference, address, namespace, stateRoot, volumeRoot };
   const provider = new ContainerdProvider({ ...given, ...options }, detector);
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);

@@ -1,0 +1,321 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+/* Small answers that wait for a host which does not read: beyond this it is given up. */
+#define MAX_WAITING (1024u * 1024)
+#define FIRST_BUFFER 4096u
+
+struct buffer {
+  char *bytes;
+  size_t size, used;
+};
+
+struct connection {
+  struct watch watch;
+  struct buffer in, out;
+  size_t sent; /* of `out` */
+  bool welcome;
+};
+
+static struct watch listening;
+static size_t connections;
+
+static bool reserve(struct buffer *buffer, size_t more, size_t limit) {
+  size_t size = buffer->size == 0 ? FIRST_BUFFER : buffer->size;
+  if (buffer->used + more > limit) return false;
+  while (size < buffer->used + more) size *= 2;
+  char *bytes = size == buffer->size ? buffer->bytes : realloc(buffer->bytes, size);
+  if (bytes == NULL) return false;
+  *buffer = (struct buffer){bytes, size, buffer->used};
+  return true;
+}
+
+static void close_connection(struct connection *connection) {
+  if (connection->watch.fd < 0) return;
+  watch_close(&connection->watch);
+  for (struct job *job = jobs; job != NULL; job = job->next)
+    if (job->owner == connection) job_leave(job);
+  free(connection->in.bytes);
+  free(connection->out.bytes);
+  connection->in = connection->out = (struct buffer){0};
+  connections--;
+  free_later(connection);
+}
+
+/* What the socket does not take now waits in `out`. */
+static bool flush(struct connection *connection) {
+  struct buffer *out = &connection->out;
+  while (connection->sent < out->used) {
+    ssize_t size = send(connection->watch.fd, out->bytes + connection->sent, out->used - connection->sent, 0);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0 && errno == EAGAIN) return false;
+    if (size < 0) return close_connection(connection), false;
+    connection->sent += (size_t)size;
+  }
+  out->used = connection->sent = 0;
+  return true;
+}
+
+/* Sends the parts, and keeps a copy of what is left of them. False when the next has to wait. */
+static bool send_parts(struct connection *connection, struct iovec *parts, int count) {
+  ssize_t size = connection->out.used > 0 ? 0 : writev(connection->watch.fd, parts, count);
+  if (size < 0 && errno != EAGAIN && errno != EINTR) return close_connection(connection), false;
+  size_t skip = size < 0 ? 0 : (size_t)size;
+  for (int part = 0; part < count; part++) {
+    size_t length = parts[part].iov_len;
+    if (skip >= length) {
+      skip -= length;
+      continue;
+    }
+    if (!reserve(&connection->out, length - skip, MAX_WAITING)) return close_connection(connection), false;
+    memcpy(connection->out.bytes + connection->out.used, (char *)parts[part].iov_base + skip, length - skip);
+    connection->out.used += length - skip;
+    skip = 0;
+  }
+  if (connection->out.used == 0) return true;
+  watch_set(&connection->watch, EPOLLIN | EPOLLOUT);
+  return false;
+}
+
+void connection_tell(struct connection *connection, enum answer type, uint32_t stream, const void *data, size_t size) {
+  if (connection->watch.fd < 0) return;
+  struct frame frame = {.size = (uint32_t)size, .type = (uint16_t)type, .stream = stream};
+  struct iovec parts[2] = {{&frame, sizeof frame}, {(void *)data, size}};
+  send_parts(connection, parts, 2);
+}
+
+/* One frame of output, or its end. False when the socket takes no more. */
+static bool pump_source(struct connection *connection, struct job *job, int source) {
+  struct iovec parts[3];
+  int count;
+  size_t size = ring_unsent(&job->kept[source], MAX_DATA, parts + 1, &count);
+  if (size > 0) {
+    struct frame frame = {.size = (uint32_t)size, .type = OUTPUT + source, .stream = job->stream};
+    parts[0] = (struct iovec){&frame, sizeof frame};
+    job->kept[source].sent += size;
+    return send_parts(connection, parts, count + 1);
+  }
+  if (job->output[source].fd < 0 && !job->end_told[source]) {
+    uint32_t which = (uint32_t)source;
+    job->end_told[source] = true;
+    connection_tell(connection, OUTPUT_END, job->stream, &which, sizeof which);
+  }
+  return connection->out.used == 0;
+}
+
+static bool has_unsent(const struct job *job) {
+  return job->kept[0].sent < job->kept[0].end || job->kept[1].sent < job->kept[1].end;
+}
+
+static bool pump_job(struct connection *connection, struct job *job) {
+  for (int source = 0; source < 2; source++)
+    if (connection->watch.fd < 0 || !pump_source(connection, job, source)) return false;
+  if (job->exited && !job->exit_told) {
+    struct __attribute__((packed)) {
+      uint32_t code;
+      uint64_t when;
+    } exit = {job->code, job->when};
+    job->exit_told = true;
+    connection_tell(connection, EXITED, job->stream, &exit, sizeof exit);
+  }
+  return connection->watch.fd >= 0 && connection->out.used == 0;
+}
+
+void connection_pump(struct connection *connection) {
+  /* A frame of each in turn, so that one that writes much holds up no other. */
+  for (bool more = true; more;) {
+    more = false;
+    for (struct job *job = jobs; job != NULL; job = job->next) {
+      if (job->owner != connection) continue;
+      if (!pump_job(connection, job)) return;
+      more = more || has_unsent(job);
+    }
+  }
+}
+
+static void tell_failure(struct connection *connection, uint32_t stream, int error, enum stage stage) {
+  uint32_t why[2] = {(uint32_t)error, (uint32_t)stage};
+  connection_tell(connection, FAILED, stream, why, sizeof why);
+}
+
+static void begin(struct connection *connection, uint32_t stream) {
+  int error = main_begin();
+  uint32_t who[3] = {(uint32_t)main_pid(), 0, 0};
+  if (error != 0) tell_failure(connection, stream, error, STAGE_RUN);
+  else connection_tell(connection, STARTED, stream, who, sizeof who);
+}
+
+static void start(struct connection *connection, uint32_t stream, const char *data, size_t size) {
+  enum stage stage;
+  struct job *job = job_start(data, size, &stage);
+  if (job == NULL) return tell_failure(connection, stream, errno, stage);
+  job->owner = connection;
+  job->stream = stream;
+}
+
+void connection_started(const struct job *job) {
+  uint32_t flags = (job->input.fd >= 0 ? WITH_INPUT : 0u) | (job->terminal ? WITH_TERMINAL : 0u);
+  uint32_t who[3] = {(uint32_t)job->pid, (uint32_t)job->reaper, flags};
+  if (job->owner != NULL) connection_tell(job->owner, STARTED, job->stream, who, sizeof who);
+}
+
+static void take_up(struct connection *connection, uint32_t stream, const char *name, size_t size) {
+  struct job *job = job_find_name(name, size);
+  if (job == NULL || job->owner != NULL)
+    return tell_failure(connection, stream, job == NULL ? ENOENT : EBUSY, STAGE_NAME);
+  job->owner = connection;
+  job->stream = stream;
+  connection_started(job);
+  connection_pump(connection);
+}
+
+static void list(struct connection *connection, uint32_t stream) {
+  for (struct job *job = jobs; job != NULL; job = job->next) {
+    if (job->exited) continue;
+    uint32_t who[2] = {(uint32_t)job->pid, (uint32_t)job->reaper};
+    struct frame frame = {.size = (uint32_t)(sizeof who + strlen(job->name)), .type = ITEM, .stream = stream};
+    struct iovec parts[3] = {{&frame, sizeof frame}, {who, sizeof who}, {job->name, strlen(job->name)}};
+    send_parts(connection, parts, 3);
+    if (connection->watch.fd < 0) return;
+  }
+  connection_tell(connection, LISTED, stream, NULL, 0);
+}
+
+static uint32_t read_u32(const char *data) {
+  uint32_t value;
+  memcpy(&value, data, sizeof value);
+  return value;
+}
+
+static uint16_t read_u16(const char *data) {
+  uint16_t value;
+  memcpy(&value, data, sizeof value);
+  return value;
+}
+
+static bool greet(struct connection *connection, const char *data, size_t size) {
+  if (size != 8 || read_u32(data) != MAGIC || read_u16(data + 4) > VERSION || read_u16(data + 6) < VERSION) return false;
+  struct {
+    uint32_t magic;
+    uint16_t version, zero;
+    uint32_t window;
+  } welcome = {MAGIC, VERSION, 0, WINDOW};
+  connection->welcome = true;
+  connection_tell(connection, WELCOME, 0, &welcome, sizeof welcome);
+  return true;
+}
+
+/* What concerns one command. False for what no host of ours would say. */
+static bool handle_job(struct connection *connection, const struct frame *frame, const char *data) {
+  struct job *job = job_find(connection, frame->stream);
+  /* It may have failed to start while the host still spoke of it. */
+  if (job == NULL) return true;
+  switch (frame->type) {
+    case INPUT: return job_input(job, data, frame->size);
+    case INPUT_END: return job_input_end(job), true;
+    case SIGNAL: return frame->size == 4 && (job_signal(job, (int)read_u32(data)), true);
+    case RESIZE: return frame->size == 4 && (job_resize(job, read_u16(data), read_u16(data + 2)), true);
+    case TAKEN:
+      if (frame->size != 8 || read_u32(data) > 1) return false;
+      if (!ring_take(&job->kept[read_u32(data)], read_u32(data + 4))) return false;
+      return job_taken(job), true;
+    case RELEASE: return job_release(job), true;
+    case DETACH: return job_leave(job), true;
+    default: return false;
+  }
+}
+
+static bool handle(struct connection *connection, const struct frame *frame, const char *data) {
+  if (!connection->welcome) return frame->type == HELLO && greet(connection, data, frame->size);
+  switch (frame->type) {
+    case BEGIN: return begin(connection, frame->stream), true;
+    case EXEC:
+      if (frame->stream == 0 || job_find(connection, frame->stream) != NULL) return false;
+      return start(connection, frame->stream, data, frame->size), true;
+    case CONNECT:
+      if (frame->stream == 0 || job_find(connection, frame->stream) != NULL) return false;
+      return take_up(connection, frame->stream, data, frame->size), true;
+    case LIST: return list(connection, frame->stream), true;
+    default: return handle_job(connection, frame, data);
+  }
+}
+
+/* Handles the frames that are there whole. Bytes of the next stay. */
+static bool handle_all(struct connection *connection) {
+  struct buffer *in = &connection->in;
+  size_t at = 0;
+  while (in->used - at >= sizeof(struct frame)) {
+    struct frame frame;
+    memcpy(&frame, in->bytes + at, sizeof frame);
+    if (frame.size > (frame.type == EXEC ? MAX_COMMAND : MAX_DATA)) return false;
+    if (in->used - at < sizeof frame + frame.size) break;
+    if (!handle(connection, &frame, in->bytes + at + sizeof frame)) return false;
+    if (connection->watch.fd < 0) return true;
+    at += sizeof frame + frame.size;
+  }
+  memmove(in->bytes, in->bytes + at, in->used - at);
+  in->used -= at;
+  return true;
+}
+
+static void on_ready(void *subject, uint32_t events) {
+  struct connection *connection = subject;
+  if (events & EPOLLOUT) {
+    if (!flush(connection)) return;
+    watch_set(&connection->watch, EPOLLIN);
+    connection_pump(connection);
+  }
+  if (connection->watch.fd < 0 || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR))) return;
+  struct buffer *in = &connection->in;
+  if (in->used == in->size && !reserve(in, 1, sizeof(struct frame) + MAX_COMMAND + MAX_DATA))
+    return close_connection(connection);
+  ssize_t size = recv(connection->watch.fd, in->bytes + in->used, in->size - in->used, 0);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (size <= 0) return close_connection(connection);
+  in->used += (size_t)size;
+  if (!handle_all(connection)) close_connection(connection);
+}
+
+static void on_connect(void *subject, uint32_t events) {
+  (void)subject, (void)events;
+  int fd = accept4(listening.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return;
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  /* Who is outside has no number here (pid_namespaces(7)). Whoever has one is of the session, and no host of ours. */
+  bool is_outside = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == 0;
+  struct connection *connection = is_outside && connections < MAX_CONNECTIONS ? calloc(1, sizeof *connection) : NULL;
+  if (connection == NULL) {
+    close(fd);
+    return;
+  }
+  connections++;
+  watch_add(&connection->watch, fd, EPOLLIN, on_ready, connection);
+}
+
+static _Noreturn void give_up(const char *what) {
+  dprintf(2, "supervisor: %s: %s\n", what, strerror(errno));
+  _exit(125);
+}
+
+void connections_open(const char *directory) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char path[sizeof address.sun_path];
+  if (snprintf(address.sun_path, sizeof address.sun_path, "%s/new", directory) >= (int)sizeof address.sun_path ||
+      snprintf(path, sizeof path, "%s/socket", directory) >= (int)sizeof path)
+    give_up("name of the socket");
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0) give_up("socket");
+  /* Under its name only when it can be connected to. */
+  if (listen(fd, 64) != 0 || rename(address.sun_path, path) != 0) give_up("socket");
+  watch_add(&listening, fd, EPOLLIN, on_connect, NULL);
+}

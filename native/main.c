@@ -1,0 +1,123 @@
+/*
+ * The first process of a session: starts its command and whatever the host asks for, reaps, forwards signals.
+ *
+ *   supervisor DIRECTORY [-- COMMAND [ARGUMENT...]]
+ *
+ * DIRECTORY is where the socket is made; the host takes it away from there before anything of the user's runs.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "supervisor.h"
+
+#define EVENTS 64
+
+static int epoll_fd;
+static void *freed[EVENTS * 64];
+static size_t count_of_freed;
+static char **command;
+static pid_t command_pid;
+static struct watch signals;
+extern char **environ;
+
+void watch_add(struct watch *watch, int fd, uint32_t events, void (*ready)(void *, uint32_t), void *subject) {
+  *watch = (struct watch){fd, 0, ready, subject};
+  if (fd >= 0) watch_set(watch, events);
+}
+
+void watch_set(struct watch *watch, uint32_t events) {
+  if (watch->events == events) return;
+  struct epoll_event event = {.events = events, .data.ptr = watch};
+  int change = events == 0 ? EPOLL_CTL_DEL : watch->events == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  epoll_ctl(epoll_fd, change, watch->fd, &event);
+  watch->events = events;
+}
+
+void watch_close(struct watch *watch) {
+  if (watch->fd < 0) return;
+  watch_set(watch, 0);
+  close(watch->fd);
+  watch->fd = -1;
+}
+
+static void free_all(void) {
+  while (count_of_freed > 0) free(freed[--count_of_freed]);
+}
+
+void free_later(void *memory) {
+  /* Never seen to be full: one reading frees no more than it has frames. A leak is better than a use after free. */
+  if (count_of_freed < sizeof freed / sizeof *freed) freed[count_of_freed++] = memory;
+}
+
+pid_t main_pid(void) { return command_pid; }
+
+int main_begin(void) {
+  static volatile int failure;
+  if (command == NULL || command_pid != 0) return EALREADY;
+  failure = 0;
+  pid_t pid = vfork();
+  if (pid == 0) {
+    /* A group of its own, and in the foreground, so that the terminal's keys reach it and not its supervisor. */
+    setpgid(0, 0);
+    if (isatty(0)) tcsetpgrp(0, getpid());
+    failure = run_command(command, environ);
+    _exit(127);
+  }
+  if (pid < 0) return errno;
+  if (failure != 0) return failure;
+  command_pid = pid;
+  return 0;
+}
+
+void reap_children(void) {
+  int state;
+  for (pid_t pid; (pid = waitpid(-1, &state, WNOHANG)) > 0;) {
+    /* The session ends with its command; the kernel ends all the rest (pid_namespaces(7)). */
+    if (pid == command_pid) _exit(WIFSIGNALED(state) ? 128 + WTERMSIG(state) : WEXITSTATUS(state));
+    job_reaped(pid, state);
+  }
+}
+
+static void on_signal(void *subject, uint32_t events) {
+  (void)subject, (void)events;
+  struct signalfd_siginfo info;
+  while (read(signals.fd, &info, sizeof info) == (ssize_t)sizeof info) {
+    if (info.ssi_signo == SIGCHLD) reap_children();
+    else if (command_pid > 0) kill(command_pid, (int)info.ssi_signo);
+    /* From outside, where the sender has no number here: nothing inside ends a session that only waits. */
+    else if (info.ssi_pid == 0 && (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)) _exit(0);
+  }
+}
+
+int main(int count, char **arguments) {
+  if (count < 2 || (count > 2 && (count < 4 || strcmp(arguments[2], "--") != 0))) {
+    dprintf(2, "usage: supervisor DIRECTORY [-- COMMAND [ARGUMENT...]]\n");
+    return 125;
+  }
+  if (count > 2) command = arguments + 3;
+  /* Neither ptrace(2) nor /proc/1 for anyone inside who has not the capability to. */
+  prctl(PR_SET_DUMPABLE, 0);
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, NULL);
+  if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) return 125;
+  watch_add(&signals, signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN, on_signal, NULL);
+  connections_open(arguments[1]);
+  for (;;) {
+    struct epoll_event ready[EVENTS];
+    int found = epoll_wait(epoll_fd, ready, EVENTS, -1);
+    for (int index = 0; index < found; index++) {
+      struct watch *watch = ready[index].data.ptr;
+      if (watch->fd >= 0) watch->ready(watch->subject, ready[index].events);
+    }
+    free_all();
+  }
+}

@@ -1,0 +1,68 @@
+import { chown, mkdir, rename, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { DriverError } from '../../core/error.js';
+import { isExecutable } from '../../core/program.js';
+import type { OciUser } from '../../spec/types.js';
+import { describeFailure } from './failure.js';
+import { Link } from './link.js';
+import { answer, request } from './protocol.js';
+
+/** For how long the supervisor may take to be there, in ms. */
+const OPEN_MS = 10_000;
+const POLL_MS = 1;
+
+/** The supervisor for this machine; undefined where the package brings none. */
+export function findSupervisor(): string | undefined {
+  const path = fileURLToPath(new URL(`../../../native/bin/supervisor-linux-${process.arch}`, import.meta.url));
+  return isExecutable(path) ? path : undefined;
+}
+
+/** The supervisor's socket, for root alone. */
+export function nameSocket(directory: string): string {
+  return join(directory, 'supervisor.sock');
+}
+
+/** Where the supervisor makes its socket, seen inside until the session runs. */
+export function nameDoor(directory: string): string {
+  return join(directory, 'door');
+}
+
+export async function makeDoor(directory: string, { uid, gid }: OciUser): Promise<void> {
+  const door = nameDoor(directory);
+  await rm(nameSocket(directory), { force: true });
+  await rm(door, { recursive: true, force: true });
+  await mkdir(door, { mode: 0o700 });
+  await chown(door, uid, gid);
+}
+
+/**
+ * Takes the socket out of the session's sight before anything of the user's runs, and the directory with it, so that
+ * nothing inside can ever stand in for the supervisor. Then the session's own command is started.
+ */
+export async function closeDoor(directory: string, command: string | undefined): Promise<void> {
+  const door = nameDoor(directory);
+  for (const until = Date.now() + OPEN_MS; ; await sleep(POLL_MS)) {
+    try {
+      await rename(join(door, 'socket'), nameSocket(directory));
+      break;
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+      if (Date.now() < until) continue;
+      throw new DriverError('unavailable', `the supervisor was not there after ${OPEN_MS} ms`, {
+        operation: 'start',
+        cause,
+      });
+    }
+  }
+  await rmdir(door);
+  if (command === undefined) return;
+  const link = await Link.open(nameSocket(directory));
+  try {
+    const [begun] = await link.ask(request.begin, () => true);
+    if (begun?.type === answer.failed) throw describeFailure(begun.payload, { execId: '', command });
+  } finally {
+    link.close();
+  }
+}

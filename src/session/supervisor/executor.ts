@@ -1,0 +1,110 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DriverError } from '../../core/error.js';
+import type { OciUser } from '../../spec/types.js';
+import type { ExecProcess, ExecRequest, Executor, RunningExec } from '../executor.js';
+import { readCommand } from '../proc.js';
+import type { Init } from '../task.js';
+import { Link } from './link.js';
+import { findPids } from './pids.js';
+import { RemoteProcess } from './process.js';
+import { answer, encodeCommand, request } from './protocol.js';
+
+/** As long as Tasks.Start has: only a session without any processor time, or memory, takes longer than a moment. */
+const START_MS = 60_000;
+
+export interface SupervisorParts {
+  /** Of its socket. */
+  path: string;
+  /** Whom it runs as, and so everything that it starts. */
+  user: OciUser;
+  /** As it was last seen. */
+  init: () => Init;
+  /** Starts what the supervisor cannot: it has no privilege to become somebody else. */
+  tasks: Executor;
+}
+
+/** Starts processes through the session's own supervisor, over its socket: no runtime, no shim, no daemon. */
+export class SupervisorExecutor implements Executor {
+  readonly #parts: SupervisorParts;
+  #link: Promise<Link> | undefined;
+
+  constructor(parts: SupervisorParts) {
+    this.#parts = parts;
+  }
+
+  async start(asked: ExecRequest): Promise<ExecProcess> {
+    const { execId, process, stdin, signal } = asked;
+    const command = isSame(process.user, this.#parts.user) ? encodeCommand(execId, process, stdin) : undefined;
+    if (command === undefined) return this.#parts.tasks.start(asked);
+    const link = await this.#connect();
+    const { cgroup } = this.#parts.init();
+    if (cgroup?.isFrozen())
+      throw new DriverError('failed-precondition', 'the session is paused', { operation: 'exec' });
+    if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
+    return this.#ask(link, { execId, command: process.args[0] ?? '' }, request.exec, command);
+  }
+
+  async connect(execId: string): Promise<ExecProcess> {
+    const link = await this.#connect();
+    try {
+      return await this.#ask(link, { execId, command: '' }, request.connect, Buffer.from(execId));
+    } catch (error) {
+      if (error instanceof DriverError && error.code === 'not-found') return this.#parts.tasks.connect(execId);
+      throw error;
+    }
+  }
+
+  async list(): Promise<RunningExec[]> {
+    const link = await this.#connect();
+    const answers = await link.ask(request.list, (type) => type === answer.listed);
+    const own = answers
+      .filter(({ type }) => type === answer.item)
+      .map(({ payload }) => {
+        const { pid } = findPids(this.#parts.init(), { pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) });
+        return { execId: payload.toString('utf8', 8), pid, command: readCommand(pid) };
+      });
+    return [...own, ...(await this.#parts.tasks.list())];
+  }
+
+  async #ask(
+    link: Link,
+    name: { execId: string; command: string },
+    type: number,
+    payload: Uint8Array,
+  ): Promise<ExecProcess> {
+    const process = new RemoteProcess(link, name, (inside) => findPids(this.#parts.init(), inside));
+    process.send(type, payload);
+    const over = new AbortController();
+    const late = sleep(START_MS, undefined, { signal: over.signal, ref: false }).then(
+      () => {
+        throw new DriverError('deadline-exceeded', `no answer in ${START_MS} ms`, { operation: 'exec' });
+      },
+      () => process,
+    );
+    try {
+      return await Promise.race([process.started, late]);
+    } catch (error) {
+      await process.release();
+      throw error;
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** A link is made anew when the session was started again. */
+  #connect(): Promise<Link> {
+    const open = async () => {
+      if (existsSync(this.#parts.path)) return Link.open(this.#parts.path);
+      throw new DriverError('failed-precondition', 'the session does not run', { operation: 'exec' });
+    };
+    this.#link = this.#link === undefined ? open() : this.#link.then((link) => (link.isOpen ? link : open()), open);
+    return this.#link;
+  }
+}
+
+/** Its groups too: the supervisor can neither take any nor leave one. */
+function isSame(one: OciUser, other: OciUser): boolean {
+  const describe = ({ uid, gid, additionalGids = [] }: OciUser) => [uid, gid, ...[...additionalGids].sort()].join();
+  return describe(one) === describe(other);
+}

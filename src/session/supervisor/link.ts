@@ -1,0 +1,136 @@
+import { once } from 'node:events';
+import { createConnection, type Socket } from 'node:net';
+import { DriverError } from '../../core/error.js';
+import { FrameReader } from './frames.js';
+import { answer, encodeFrame, encodeHello, MAGIC, VERSION } from './protocol.js';
+
+const CHUNK_BYTES = 256 * 1024;
+/** The supervisor answers from its loop; only a frozen session keeps it from that. */
+const WELCOME_MS = 10_000;
+
+/** One for all links: what is read is handled before the next read. */
+let readBuffer: Buffer | undefined;
+
+/** Who is told of one command. */
+export interface Subscriber {
+  /** Valid during the call alone. */
+  data(source: 0 | 1, piece: Uint8Array): void;
+  frame(type: number, payload: Buffer): void;
+  /** The supervisor is gone, and with it whatever was not told. */
+  lost(error: DriverError): void;
+}
+
+/** A connection to the supervisor of one session, shared by all commands that this process runs in it. */
+export class Link {
+  readonly #socket: Socket;
+  readonly #subscribers = new Map<number, Subscriber>();
+  #next = 1;
+  #window = 0;
+  #failure: DriverError | undefined;
+
+  private constructor(path: string) {
+    readBuffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    const reader = new FrameReader({
+      data: (stream, source, piece) => this.#subscribers.get(stream)?.data(source, piece),
+      frame: (type, stream, payload) => this.#subscribers.get(stream)?.frame(type, payload),
+    });
+    const callback = (bytes: number, buffer: Uint8Array) => {
+      try {
+        reader.push(buffer.subarray(0, bytes));
+      } catch (error) {
+        this.#socket.destroy(error as Error);
+      }
+      return true;
+    };
+    this.#socket = createConnection({ path, onread: { buffer: readBuffer, callback } });
+    this.#socket.on('error', (error) => this.#fail(error));
+    this.#socket.on('close', () => this.#fail(new Error('the connection has ended')));
+  }
+
+  /** Rejects with `unavailable` when there is no supervisor at the path, or it does not answer. */
+  static async open(path: string): Promise<Link> {
+    const link = new Link(path);
+    try {
+      await once(link.#socket, 'connect', { signal: AbortSignal.timeout(WELCOME_MS) });
+      await link.#greet();
+      return link;
+    } catch (cause) {
+      link.close();
+      throw new DriverError('unavailable', `no supervisor answers at ${path}`, { operation: 'supervisor', cause });
+    }
+  }
+
+  get isOpen(): boolean {
+    return this.#failure === undefined;
+  }
+
+  /** Bytes of input that a command takes before it has read any. */
+  get window(): number {
+    return this.#window;
+  }
+
+  /** Commands are numbered from 1; 0 is the session itself. */
+  subscribe(subscriber: Subscriber, stream = this.#next++): number {
+    if (this.#failure !== undefined) throw this.#failure;
+    this.#subscribers.set(stream, subscriber);
+    this.#socket.ref();
+    return stream;
+  }
+
+  /** Nobody is told of it any more. A link that nobody listens to keeps no program from its end. */
+  unsubscribe(stream: number): void {
+    this.#subscribers.delete(stream);
+    if (this.#subscribers.size === 0) this.#socket.unref();
+  }
+
+  send(type: number, stream: number, payload?: Uint8Array, done?: () => void): void {
+    this.#socket.write(encodeFrame(type, stream, payload), done);
+  }
+
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  async #greet(): Promise<void> {
+    const answered = new Promise<Buffer>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new Error(`no answer in ${WELCOME_MS} ms`)), WELCOME_MS);
+      const settle = (act: () => void) => {
+        clearTimeout(timer);
+        act();
+      };
+      const frame = (type: number, payload: Buffer) =>
+        settle(() => (type === answer.welcome ? resolve(payload) : reject(new Error(`frame ${type}, no welcome`))));
+      this.subscribe({ data: () => undefined, frame, lost: (error) => settle(() => reject(error)) }, 0);
+    });
+    this.#socket.write(encodeHello());
+    const welcome = await answered.finally(() => this.unsubscribe(0));
+    const [magic, version] = [welcome.readUInt32LE(0), welcome.readUInt16LE(4)];
+    if (magic !== MAGIC || version !== VERSION) throw new Error(`it speaks version ${version}, not ${VERSION}`);
+    this.#window = welcome.readUInt32LE(8);
+  }
+
+  /** Asks the supervisor itself; resolves with its answers, up to the last. */
+  ask(type: number, isLast: (type: number) => boolean): Promise<{ type: number; payload: Buffer }[]> {
+    return new Promise((resolve, reject) => {
+      const answers: { type: number; payload: Buffer }[] = [];
+      const frame = (kind: number, payload: Buffer) => {
+        answers.push({ type: kind, payload });
+        if (!isLast(kind)) return;
+        this.unsubscribe(stream);
+        resolve(answers);
+      };
+      const stream = this.subscribe({ data: () => undefined, frame, lost: reject });
+      this.send(type, stream);
+    });
+  }
+
+  #fail(cause: Error): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = new DriverError('not-found', `the session's supervisor is gone: ${cause.message}`, {
+      operation: 'supervisor',
+      cause,
+    });
+    for (const subscriber of [...this.#subscribers.values()]) subscriber.lost(this.#failure);
+    this.#subscribers.clear();
+  }
+}

@@ -1,0 +1,151 @@
+import { constants } from 'node:os';
+import { DriverError } from '../../core/error.js';
+import type { ExecProcess, ExitStatus } from '../executor.js';
+import { describeFailure } from './failure.js';
+import type { Link } from './link.js';
+import { answer, encodeNumbers, encodeSize, LOST_CODE, readFlags, request } from './protocol.js';
+import { RemoteInput, RemoteOutput } from './streams.js';
+
+/** As shells have it. */
+const SIGKILLED = 128 + constants.signals.SIGKILL;
+
+/** Where the command and the process that waits for it are on this host; 0 for one that is no more. */
+export interface HostPids {
+  pid: number;
+  reaper: number;
+}
+
+/** Their numbers inside to those of the host. */
+export type FindPids = (inside: HostPids) => HostPids;
+
+/** A command that the supervisor runs for this process. */
+export class RemoteProcess implements ExecProcess {
+  readonly execId: string;
+  readonly stdout: RemoteOutput;
+  readonly stderr: RemoteOutput;
+  readonly exited: Promise<ExitStatus>;
+  /** Resolves when it runs. */
+  readonly started: Promise<this>;
+  readonly #command: string;
+  readonly #link: Link;
+  readonly #stream: number;
+  readonly #findPids: FindPids;
+  #input: RemoteInput | undefined;
+  #terminal = false;
+  #pids: HostPids = { pid: 0, reaper: 0 };
+  #begin: (process: this) => void = () => undefined;
+  #end: (status: ExitStatus) => void = () => undefined;
+  #fail: (error: unknown) => void = () => undefined;
+
+  constructor(link: Link, name: { execId: string; command: string }, findPids: FindPids) {
+    this.execId = name.execId;
+    this.#command = name.command;
+    this.#link = link;
+    this.#findPids = findPids;
+    this.#stream = link.subscribe({
+      data: (source, piece) => this.#outputs[source].receive(piece),
+      frame: (type, payload) => this.#handle(type, payload),
+      lost: (error) => this.#lose(error),
+    });
+    this.stdout = new RemoteOutput(link, this.#stream, 0);
+    this.stderr = new RemoteOutput(link, this.#stream, 1);
+    const failures: ((error: unknown) => void)[] = [];
+    this.started = new Promise((resolve, reject) => {
+      this.#begin = resolve;
+      failures.push(reject);
+    });
+    this.exited = new Promise((resolve, reject) => {
+      this.#end = resolve;
+      failures.push(reject);
+    });
+    this.#fail = (error) => {
+      for (const reject of failures) reject(error);
+    };
+    // Whoever awaits them sees the failure.
+    this.started.catch(() => undefined);
+    this.exited.catch(() => undefined);
+  }
+
+  /** Asks for it; nothing comes before. */
+  send(type: number, payload: Uint8Array): void {
+    this.#link.send(type, this.#stream, payload);
+  }
+
+  get pid(): number {
+    return this.#pids.pid;
+  }
+
+  get reaper(): number {
+    return this.#pids.reaper;
+  }
+
+  get stdin(): RemoteInput | null {
+    return this.#input ?? null;
+  }
+
+  async signal(number: number): Promise<void> {
+    if (this.#link.isOpen) this.send(request.signal, encodeNumbers(number));
+  }
+
+  async resize(cols: number, rows: number): Promise<void> {
+    if (!this.#terminal) {
+      throw new DriverError('failed-precondition', `exec ${this.execId} has no terminal to resize`);
+    }
+    this.send(request.resize, encodeSize(cols, rows));
+  }
+
+  assumeKilled(): void {
+    this.#end({ code: SIGKILLED, exitedAt: new Date() });
+  }
+
+  detach(): void {
+    this.#input?.letGo();
+    for (const output of this.#outputs) output.letGo();
+    this.#leave(request.detach);
+  }
+
+  async release(): Promise<void> {
+    this.#input?.destroy();
+    for (const output of this.#outputs) output.destroy();
+    this.#leave(request.release);
+  }
+
+  get #outputs(): [RemoteOutput, RemoteOutput] {
+    return [this.stdout, this.stderr];
+  }
+
+  #leave(type: number): void {
+    if (this.#link.isOpen) this.#link.send(type, this.#stream);
+    this.#link.unsubscribe(this.#stream);
+  }
+
+  #handle(type: number, payload: Buffer): void {
+    if (type === answer.started) this.#start(payload);
+    else if (type === answer.failed) {
+      this.#link.unsubscribe(this.#stream);
+      this.#fail(describeFailure(payload, { execId: this.execId, command: this.#command }));
+    } else if (type === answer.outputEnd) this.#outputs[payload.readUInt32LE() === 0 ? 0 : 1].end();
+    else if (type === answer.inputTaken) this.#input?.take(payload.readUInt32LE());
+    else if (type === answer.exited) this.#finish(payload);
+  }
+
+  #start(payload: Buffer): void {
+    const { stdin, terminal } = readFlags(payload.readUInt32LE(8));
+    this.#terminal = terminal;
+    if (stdin) this.#input = new RemoteInput(this.#link, this.#stream, terminal);
+    this.#pids = this.#findPids({ pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) });
+    this.#begin(this);
+  }
+
+  #finish(payload: Buffer): void {
+    const code = payload.readUInt32LE(0);
+    if (code === LOST_CODE) this.#fail(new DriverError('not-found', `what waited for exec ${this.execId} was killed`));
+    else this.#end({ code, exitedAt: new Date(Number(payload.readBigUInt64LE(4))) });
+  }
+
+  #lose(error: DriverError): void {
+    this.#fail(error);
+    for (const output of this.#outputs) output.end();
+    this.#input?.destroy();
+  }
+}

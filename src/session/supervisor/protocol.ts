@@ -1,0 +1,89 @@
+import type { OciProcess } from '../../spec/types.js';
+
+/** What native/protocol.h says, in its words. */
+export const MAGIC = 0x52444143;
+export const VERSION = 1;
+export const MAX_DATA = 64 * 1024;
+export const MAX_COMMAND = 256 * 1024;
+export const HEADER_BYTES = 12;
+/** The supervisor does not know how the command ended: something inside killed what waited for it. */
+export const LOST_CODE = 0xffffffff;
+
+export const request = {
+  hello: 1,
+  begin: 2,
+  exec: 3,
+  connect: 4,
+  input: 5,
+  inputEnd: 6,
+  signal: 7,
+  resize: 8,
+  taken: 9,
+  release: 10,
+  detach: 11,
+  list: 12,
+} as const;
+
+export const answer = {
+  welcome: 64,
+  started: 65,
+  failed: 66,
+  output: 67,
+  errorOutput: 68,
+  outputEnd: 69,
+  inputTaken: 70,
+  exited: 71,
+  item: 72,
+  listed: 73,
+} as const;
+
+export const stage = { fork: 0, cwd: 1, run: 2, name: 3 } as const;
+
+const WITH_INPUT = 1;
+const WITH_TERMINAL = 2;
+
+export function encodeFrame(type: number, stream: number, payload?: Uint8Array): Buffer {
+  const size = payload?.length ?? 0;
+  const frame = Buffer.allocUnsafe(HEADER_BYTES + size);
+  frame.writeUInt32LE(size, 0);
+  frame.writeUInt32LE(type, 4);
+  frame.writeUInt32LE(stream, 8);
+  if (payload !== undefined) frame.set(payload, HEADER_BYTES);
+  return frame;
+}
+
+export function encodeNumbers(...values: number[]): Buffer {
+  const payload = Buffer.allocUnsafe(4 * values.length);
+  for (const [index, value] of values.entries()) payload.writeUInt32LE(value, 4 * index);
+  return payload;
+}
+
+export function encodeHello(): Buffer {
+  const payload = Buffer.allocUnsafe(8);
+  payload.writeUInt32LE(MAGIC, 0);
+  payload.writeUInt16LE(VERSION, 4);
+  payload.writeUInt16LE(VERSION, 6);
+  return encodeFrame(request.hello, 0, payload);
+}
+
+export function encodeSize(cols: number, rows: number): Buffer {
+  const payload = Buffer.allocUnsafe(4);
+  payload.writeUInt16LE(cols, 0);
+  payload.writeUInt16LE(rows, 2);
+  return payload;
+}
+
+/** Undefined when the supervisor would refuse it for its size. */
+export function encodeCommand(name: string, process: OciProcess, stdin: boolean): Buffer | undefined {
+  const { args, env, cwd, terminal = false, consoleSize: { width, height } = { width: 0, height: 0 } } = process;
+  const strings = Buffer.from([name, cwd, ...args, ...env].map((text) => `${text}\0`).join(''));
+  const flags = (stdin ? WITH_INPUT : 0) | (terminal ? WITH_TERMINAL : 0);
+  const counts = encodeNumbers(args.length, env.length);
+  const payload = Buffer.concat([encodeNumbers(flags), encodeSize(width, height), counts, strings]);
+  return payload.length > MAX_COMMAND ? undefined : payload;
+}
+
+/** What a command that was taken up has. */
+export function readFlags(flags: number): { stdin: boolean; terminal: boolean } {
+  return { stdin: (flags & WITH_INPUT) !== 0, terminal: (flags & WITH_TERMINAL) !== 0 };
+}

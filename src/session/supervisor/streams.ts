@@ -1,0 +1,127 @@
+import { Readable, Writable } from 'node:stream';
+import type { Link } from './link.js';
+import { encodeNumbers, MAX_DATA, request } from './protocol.js';
+
+/** Told to the supervisor in steps of this many bytes, a quarter of what it keeps. */
+const STEP_BYTES = 64 * 1024;
+
+/** Control-D ends the line that a terminal's reader waits for, and on an empty line its input (termios(3), VEOF). */
+const END_OF_LINE_AND_INPUT = Buffer.from('\x04\x04');
+
+/** Output of one command. What its reader has not taken stays with the supervisor, and holds up the command alone. */
+export class RemoteOutput extends Readable {
+  readonly #link: Link;
+  readonly #stream: number;
+  readonly #source: 0 | 1;
+  /** Bytes that came here and were not yet told to be taken. */
+  #untold = 0;
+
+  constructor(link: Link, stream: number, source: 0 | 1) {
+    super({ highWaterMark: STEP_BYTES });
+    this.#link = link;
+    this.#stream = stream;
+    this.#source = source;
+  }
+
+  /** `piece` is copied: it lies in a buffer that is used again. */
+  receive(piece: Uint8Array): void {
+    const copy = Buffer.allocUnsafe(piece.length);
+    copy.set(piece);
+    this.#untold += piece.length;
+    this.push(copy);
+    this.#tell();
+  }
+
+  end(): void {
+    this.push(null);
+  }
+
+  /** What came is still to be had, the rest is the next reader's. */
+  letGo(): void {
+    const came = this.#untold;
+    this.#untold = 0;
+    if (came > 0) this.#sendTaken(came);
+    if (!this.destroyed) this.push(null);
+  }
+
+  override _read(): void {
+    // Node asks for more before it takes out what it is about to give.
+    process.nextTick(() => this.#tell());
+  }
+
+  #tell(): void {
+    const taken = this.#untold - this.readableLength;
+    if (taken < STEP_BYTES) return;
+    this.#untold -= taken;
+    this.#sendTaken(taken);
+  }
+
+  #sendTaken(bytes: number): void {
+    if (this.#link.isOpen) this.#link.send(request.taken, this.#stream, encodeNumbers(this.#source, bytes));
+  }
+}
+
+/** Input of one command; it waits for the command when the supervisor holds as much as it may. */
+export class RemoteInput extends Writable {
+  readonly #link: Link;
+  readonly #stream: number;
+  readonly #terminal: boolean;
+  #credit: number;
+  #resume: (() => void) | undefined;
+  #isTold = false;
+
+  constructor(link: Link, stream: number, terminal: boolean) {
+    super({ highWaterMark: MAX_DATA });
+    this.#link = link;
+    this.#stream = stream;
+    this.#terminal = terminal;
+    this.#credit = link.window;
+    // A command that ends before its input does is no failure of the program that feeds it.
+    this.on('error', () => undefined);
+  }
+
+  take(bytes: number): void {
+    this.#credit += bytes;
+    const resume = this.#resume;
+    this.#resume = undefined;
+    resume?.();
+  }
+
+  /** The command reads on from whoever connects next. */
+  letGo(): void {
+    this.#isTold = true;
+    this.destroy();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    const send = (rest: Uint8Array): void => {
+      if (!this.#link.isOpen || rest.length === 0) return done();
+      const size = Math.min(rest.length, this.#credit, MAX_DATA);
+      if (size > 0) {
+        this.#credit -= size;
+        const next = () => send(rest.subarray(size));
+        this.#link.send(request.input, this.#stream, rest.subarray(0, size), next);
+      } else this.#resume = () => send(rest);
+    };
+    send(chunk);
+  }
+
+  override _final(done: () => void): void {
+    if (this.#terminal) this._write(END_OF_LINE_AND_INPUT, 'utf8', done);
+    else done();
+    this.#tellEnd();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#resume = undefined;
+    this.#tellEnd();
+    done(error);
+  }
+
+  /** A terminal would be hung up, and its command killed: it is told in its own way. */
+  #tellEnd(): void {
+    if (this.#isTold || this.#terminal) return;
+    this.#isTold = true;
+    if (this.#link.isOpen) this.#link.send(request.inputEnd, this.#stream);
+  }
+}
