@@ -117,6 +117,8 @@ static bool has_unsent(const struct job *job) {
 }
 
 static bool pump_job(struct connection *connection, struct job *job) {
+  /* Nothing of a command is told before its start is. */
+  if (!job->started) return true;
   for (int source = 0; source < 2; source++)
     if (connection->watch.fd < 0 || !pump_source(connection, job, source)) return false;
   if (job->exited && !job->exit_told) {
@@ -137,7 +139,7 @@ void connection_pump(struct connection *connection) {
     for (struct job *job = jobs; job != NULL; job = job->next) {
       if (job->owner != connection) continue;
       if (!pump_job(connection, job)) return;
-      more = more || has_unsent(job);
+      more = more || (job->started && has_unsent(job));
     }
   }
 }
@@ -150,8 +152,11 @@ static void tell_failure(struct connection *connection, uint32_t stream, int err
 static void begin(struct connection *connection, uint32_t stream) {
   int error = main_begin();
   uint32_t who[3] = {(uint32_t)main_pid(), 0, 0};
-  if (error != 0) tell_failure(connection, stream, error, STAGE_RUN);
-  else connection_tell(connection, STARTED, stream, who, sizeof who);
+  if (error != 0) {
+    tell_failure(connection, stream, error, STAGE_RUN);
+    /* A session whose command cannot be run has ended, as it would have under any other init. */
+    if (error != EALREADY) _exit(127);
+  } else connection_tell(connection, STARTED, stream, who, sizeof who);
 }
 
 static void start(struct connection *connection, uint32_t stream, const char *data, size_t size) {

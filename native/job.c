@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +20,14 @@
 struct job *jobs;
 static size_t count_of_jobs;
 
-/* What the reaper tells: twice, when the command runs (or cannot), and when it has ended. */
+/* What the reaper tells: when the command runs (or cannot), and when it has ended. The command tells its birth itself. */
 struct report {
-  uint32_t what; /* STARTED, FAILED or EXITED */
+  uint32_t what; /* BORN, STARTED, FAILED or EXITED */
   uint32_t value, more;
 };
+
+#define BORN 0u
+#define LOOK_MS 100
 
 /* What the new process needs, all of it made before the fork. */
 struct plan {
@@ -39,7 +43,14 @@ static volatile struct {
   enum stage stage;
 } failure;
 
-static _Noreturn void become(const struct plan *plan) {
+static void tell(int fd, uint32_t what, uint32_t value, uint32_t more) {
+  struct report report = {what, value, more};
+  /* As small as PIPE_BUF and the pipe empty: written whole or, when nobody listens any more, not at all. */
+  if (write(fd, &report, sizeof report) < 0) return;
+}
+
+static _Noreturn void become(const struct plan *plan, pid_t reaper) {
+  tell(plan->status, BORN, (uint32_t)getpid(), (uint32_t)reaper);
   setsid();
   if (plan->terminal) ioctl(plan->input, TIOCSCTTY, 0);
   dup2(plan->input, 0);
@@ -53,16 +64,6 @@ static _Noreturn void become(const struct plan *plan) {
   _exit(127);
 }
 
-static void tell(int fd, uint32_t what, uint32_t value, uint32_t more) {
-  struct report report = {what, value, more};
-  /* As small as PIPE_BUF and the pipe empty: written whole or, when nobody listens any more, not at all. */
-  if (write(fd, &report, sizeof report) < 0) return;
-}
-
-static uint32_t describe_end(int state) {
-  return WIFSIGNALED(state) ? 128u + (uint32_t)WTERMSIG(state) : (uint32_t)WEXITSTATUS(state);
-}
-
 /*
  * Stands between the supervisor and one command, so that whatever the command leaves behind is its child and no one
  * else's (PR_SET_CHILD_SUBREAPER, prctl(2)), and ends with the last of them.
@@ -70,22 +71,31 @@ static uint32_t describe_end(int state) {
 static _Noreturn void reap(const struct plan *plan) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   failure.error = 0;
-  pid_t pid = vfork();
-  if (pid == 0) become(plan);
+  pid_t own = getpid(), pid = vfork();
+  if (pid == 0) become(plan, own);
   if (pid < 0) tell(plan->status, FAILED, (uint32_t)errno, STAGE_FORK);
   else if (failure.error != 0) tell(plan->status, FAILED, (uint32_t)failure.error, failure.stage);
-  else tell(plan->status, STARTED, (uint32_t)pid, (uint32_t)getpid());
+  else tell(plan->status, STARTED, 0, 0);
   int status = dup2(plan->status, 3);
   for (int fd = 0; fd < 3; fd++) close(fd);
   /* A kernel before 5.9 has no close_range(2); what stays open here would keep a stream from ending. */
   if (syscall(SYS_close_range, 4u, ~0u, 0u) != 0)
     for (int fd = 4; fd < (int)sysconf(_SC_OPEN_MAX); fd++) close(fd);
   for (;;) {
-    int state;
-    pid_t child = waitpid(-1, &state, 0);
-    if (child < 0 && errno == ECHILD) _exit(0);
-    if (child != pid || failure.error != 0) continue;
-    tell(status, EXITED, describe_end(state), 0);
+    siginfo_t end;
+    if (waitid(P_ALL, 0, &end, WEXITED | WNOWAIT) != 0) {
+      if (errno == ECHILD) _exit(0);
+      continue;
+    }
+    /* Told first, reaped then: when we are killed between the two it is the supervisor that reaps, and knows. */
+    if (end.si_pid == pid && failure.error == 0) {
+      uint32_t code = end.si_code == CLD_EXITED ? (uint32_t)end.si_status : 128u + (uint32_t)end.si_status;
+      tell(status, EXITED, code, 0);
+      /* Its number stays its own until the host has had the time to look at it, or needs it no more. */
+      struct pollfd released = {.fd = status};
+      poll(&released, 1, LOOK_MS);
+    }
+    waitpid(end.si_pid, NULL, 0);
   }
 }
 
@@ -180,8 +190,7 @@ static struct job *start(const struct command *command, char **names, char **arg
                         terminal ? theirs[0] : theirs[2], theirs[3], terminal};
     pid_t reaper = fork();
     if (reaper == 0) reap(&plan);
-    if (reaper > 0 && (job = add_job(names[0], command, ours)) != NULL) job->reaper = reaper;
-    if (reaper > 0 && job == NULL) kill(reaper, SIGKILL);
+    if (reaper > 0 && (job = add_job(names[0], command, ours)) == NULL) kill(reaper, SIGKILL);
   }
   kept = errno;
   close_all(theirs, 4);
@@ -243,13 +252,22 @@ static void set_exit(struct job *job, uint32_t code) {
 
 void job_reaped(pid_t pid, int state) {
   for (struct job *job = jobs; job != NULL; job = job->next)
-    if (job->pid == pid && !job->exited) return set_exit(job, describe_end(state));
+    if (job->pid == pid && !job->exited) {
+      uint32_t code = WIFSIGNALED(state) ? 128u + (uint32_t)WTERMSIG(state) : (uint32_t)WEXITSTATUS(state);
+      return set_exit(job, code);
+    }
 }
 
 static void fail(struct job *job, uint32_t error, uint32_t stage) {
   uint32_t why[2] = {error, stage};
   if (job->owner != NULL) connection_tell(job->owner, FAILED, job->stream, why, sizeof why);
   job_release(job);
+}
+
+static void begun(struct job *job) {
+  job->started = true;
+  connection_started(job);
+  pump(job);
 }
 
 static void on_status(void *subject, uint32_t events) {
@@ -261,15 +279,17 @@ static void on_status(void *subject, uint32_t events) {
     watch_close(&job->status);
     if (job->exited) return;
     /* Something inside killed the reaper: its command is our child now, unless it had ended before without a word. */
-    reap_children();
     if (job->pid == 0) return fail(job, ECHILD, STAGE_FORK);
+    if (!job->started) begun(job);
+    reap_children();
     if (!job->exited && kill(job->pid, 0) != 0) set_exit(job, LOST_CODE);
     return;
   }
   if (report.what == EXITED) return set_exit(job, report.value);
   if (report.what == FAILED) return fail(job, report.value, report.more);
+  if (report.what == STARTED) return begun(job);
   job->pid = (pid_t)report.value;
-  connection_started(job);
+  job->reaper = (pid_t)report.more;
 }
 
 static void on_output(struct job *job, int source) {

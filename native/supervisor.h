@@ -39,7 +39,7 @@ struct job {
   pid_t pid, reaper;
   struct watch status, output[2], input;
   struct ring kept[2], waiting;
-  bool terminal, input_ended, exited, exit_told, wide;
+  bool terminal, started, input_ended, exited, exit_told, wide;
   bool end_told[2];
   uint32_t code;
   uint64_t when;

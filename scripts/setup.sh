@@ -23,7 +23,7 @@ node -e '
 packages=(containerd runc busybox-static catatonit)
 case ${1:-} in
   '') ;;
-  --tests) packages+=(crun containernetworking-plugins docker-registry openssl zstd buildah strace git iproute2 iptables tmux zsh fish gcc libc6-dev golang-github-opencontainers-specs-dev) ;;
+  --tests) packages+=(crun containernetworking-plugins docker-registry openssl zstd buildah strace git iproute2 iptables tmux zsh fish gcc libc6-dev musl-tools golang-github-opencontainers-specs-dev) ;;
   *) refuse "unknown argument: $1" ;;
 esac
 
@@ -44,4 +44,5 @@ if ! is_installed; then
   npm ci --no-audit --no-fund --loglevel=error
 fi
 
+if [ "${1:-}" = --tests ]; then npm run --silent build:native; fi
 npm run --silent build

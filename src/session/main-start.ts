@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, type ErrorCode } from '../core/error.js';
+import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
 import { listCommand } from '../spec/build.js';
 import { INIT_PATH } from '../spec/mounts.js';
@@ -46,7 +47,15 @@ export async function startMain(channel: Channel, { record, directory, init, spe
   const { id } = record;
   if (record.asked.executor === 'supervisor') {
     await startTask(channel, id);
-    return closeDoor(directory, listCommand(spec)[0]);
+    try {
+      return await closeDoor(directory, listCommand(spec)[0]);
+    } catch (error) {
+      // It ends with the command that it could not run; the state that is told next is to be the new one.
+      await channel
+        .unary(TasksService.wait, { containerId: id, execId: '' }, { deadlineMs: START_MS })
+        .catch(() => undefined);
+      throw error;
+    }
   }
   if (record.command === undefined || init.cgroup === undefined) return startTask(channel, id);
   await using log = await open(nameLog(directory, record.command.terminal ? 'stdout' : 'stderr'), 'r');

@@ -273,7 +273,13 @@ export class Session implements AsyncDisposable {
     const tasks = new TaskExecutor(channel, this.sessionId, new FifoPool(this.#directory, fifos));
     if (this.#record.asked.executor !== 'supervisor') return tasks;
     const { user } = this.#spec.process;
-    return new SupervisorExecutor({ path: nameSocket(this.#directory), user, init: () => this.#init, tasks });
+    return new SupervisorExecutor({
+      path: nameSocket(this.#directory),
+      user,
+      init: () => this.#init,
+      renewInit: () => this.#renewInit(),
+      tasks,
+    });
   }
 
   async #renewInit(): Promise<Init> {

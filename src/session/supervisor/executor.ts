@@ -20,6 +20,8 @@ export interface SupervisorParts {
   user: OciUser;
   /** As it was last seen. */
   init: () => Init;
+  /** As it is now. */
+  renewInit: () => Promise<Init>;
   /** Starts what the supervisor cannot: it has no privilege to become somebody else. */
   tasks: Executor;
 }
@@ -37,10 +39,10 @@ export class SupervisorExecutor implements Executor {
     const { execId, process, stdin, signal } = asked;
     const command = isSame(process.user, this.#parts.user) ? encodeCommand(execId, process, stdin) : undefined;
     if (command === undefined) return this.#parts.tasks.start(asked);
-    const link = await this.#connect();
     const { cgroup } = this.#parts.init();
     if (cgroup?.isFrozen())
       throw new DriverError('failed-precondition', 'the session is paused', { operation: 'exec' });
+    const link = await this.#connect();
     if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
     return this.#ask(link, { execId, command: process.args[0] ?? '' }, request.exec, command);
   }
@@ -95,6 +97,7 @@ export class SupervisorExecutor implements Executor {
   /** A link is made anew when the session was started again. */
   #connect(): Promise<Link> {
     const open = async () => {
+      await this.#parts.renewInit();
       if (existsSync(this.#parts.path)) return Link.open(this.#parts.path);
       throw new DriverError('failed-precondition', 'the session does not run', { operation: 'exec' });
     };

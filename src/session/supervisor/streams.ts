@@ -95,7 +95,10 @@ export class RemoteInput extends Writable {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     const send = (rest: Uint8Array): void => {
-      if (!this.#link.isOpen || rest.length === 0) return done();
+      if (!this.#link.isOpen || rest.length === 0) {
+        done();
+        return;
+      }
       const size = Math.min(rest.length, this.#credit, MAX_DATA);
       if (size > 0) {
         this.#credit -= size;
