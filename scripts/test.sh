@@ -30,12 +30,16 @@ enter() {
   echo "== $stage (${SECONDS}s)"
 }
 
-# node binary, then the vitest projects. A run that adds no summary has not come to its end.
+# node binary, then the vitest projects and, behind `--`, the files. A run that adds no summary has not come to its end.
 run_tests() {
-  local node=$1 before
+  local node=$1 before projects=()
   shift
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    projects+=("--project=$1")
+    shift
+  done
   before=$(wc -l <"$TEST_SUMMARY")
-  "$node" node_modules/vitest/vitest.mjs run "${@/#/--project=}" </dev/null
+  "$node" node_modules/vitest/vitest.mjs run "${projects[@]}" "${@:2}" </dev/null
   [ "$(wc -l <"$TEST_SUMMARY")" -gt "$before" ]
 }
 
@@ -49,6 +53,8 @@ case ${1:-} in
     npm run --silent check
     enter 'unit and containerd 1.6'
     run_tests node unit containerd-1.6
+    enter 'containerd 1.6, commands started by the supervisor'
+    CADRE_TEST_EXECUTOR=supervisor run_tests node containerd-1.6 -- test/session/{exec-,lifecycle,main,logs.,attach,secrets,verify,stats,fork.} test/abuse
     enter 'containerd 1.7'
     run_tests node containerd-1.7
     # Each generation once, and each Node with one of the two that differ most.

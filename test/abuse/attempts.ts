@@ -25,8 +25,10 @@ const groups = {
     ...refuse(
       'EPERM',
       `unshare_mount unshare_uts unshare_ipc unshare_net unshare_pid unshare_cgroup unshare_user unshare_time clone_user
-      clone_mount setns_mount setns_net setns_init`,
+      clone_mount setns_init`,
     ),
+    // The links of a supervisor, which is not dumpable, cannot even be opened (PR_SET_DUMPABLE, prctl(2)).
+    ...refuse(EXECUTOR === 'supervisor' ? 'EACCES' : 'EPERM', 'setns_mount setns_net'),
     // libc then falls back to clone(2), whose flags the filter sees.
     { name: 'clone3', expected: 'ENOSYS' },
   ],

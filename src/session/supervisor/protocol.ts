@@ -4,7 +4,7 @@ import type { OciProcess } from '../../spec/types.js';
 export const MAGIC = 0x52444143;
 export const VERSION = 1;
 export const MAX_DATA = 64 * 1024;
-export const MAX_COMMAND = 256 * 1024;
+const MAX_COMMAND = 256 * 1024;
 export const HEADER_BYTES = 12;
 /** The supervisor does not know how the command ended: something inside killed what waited for it. */
 export const LOST_CODE = 0xffffffff;
@@ -73,8 +73,11 @@ export function encodeSize(cols: number, rows: number): Buffer {
   return payload;
 }
 
+/** What of a process the supervisor is told: all else is its own. */
+export type Command = Pick<OciProcess, 'args' | 'env' | 'cwd' | 'terminal' | 'consoleSize'>;
+
 /** Undefined when the supervisor would refuse it for its size. */
-export function encodeCommand(name: string, process: OciProcess, stdin: boolean): Buffer | undefined {
+export function encodeCommand(name: string, process: Command, stdin: boolean): Buffer | undefined {
   const { args, env, cwd, terminal = false, consoleSize: { width, height } = { width: 0, height: 0 } } = process;
   const strings = Buffer.from([name, cwd, ...args, ...env].map((text) => `${text}\0`).join(''));
   const flags = (stdin ? WITH_INPUT : 0) | (terminal ? WITH_TERMINAL : 0);

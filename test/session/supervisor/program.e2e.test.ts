@@ -1,0 +1,130 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect, test } from 'vitest';
+import { encodeFrame, encodeHello, encodeNumbers, request } from '../../../src/session/supervisor/protocol.js';
+import { onlyOn } from '../../support/context.js';
+import { createRandom, seed } from '../recovery/seed.js';
+import { Program, readText } from './program.js';
+
+onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () => {
+  test('output, code and input of a command', async () => {
+    await using program = await Program.start();
+    const link = await program.open();
+    const process = await program.run(link, 'cat; echo no >&2; exit 5', { stdin: true });
+    process.stdin?.end('a line\n');
+    expect(await readText(process.stdout)).toBe('a line\n');
+    expect(await readText(process.stderr)).toBe('no\n');
+    expect((await process.exited).code).toBe(5);
+    await process.release();
+    link.close();
+  });
+
+  test('what is killed from inside, its reaper with it, keeps its code', async () => {
+    await using program = await Program.start();
+    const link = await program.open();
+    for (let round = 0; round < 25; round++) {
+      const process = await program.run(link, 'kill -9 -1; exit 7');
+      expect((await process.exited).code).toBe(7);
+      await process.release();
+    }
+    link.close();
+  });
+
+  test('whoever has a number in its pid namespace is not spoken to', async () => {
+    await using program = await Program.start();
+    const script = `
+      const socket = require('node:net').connect(${JSON.stringify(program.socket)});
+      socket.on('data', (data) => console.log('told', data.length)).on('close', () => console.log('closed'));
+      socket.write(Buffer.from('${encodeHello().toString('hex')}', 'hex'));
+    `;
+    const inside = spawnSync('nsenter', [`--pid=/proc/${program.pid}/ns/pid`, process.execPath, '-e', script]);
+    expect(inside.stdout.toString()).toBe('closed\n');
+    const outside = spawnSync(process.execPath, ['-e', `${script}; setTimeout(() => socket.destroy(), 500)`]);
+    expect(outside.stdout.toString()).toBe('told 24\nclosed\n');
+  });
+
+  test('a signal from inside does not end it, and nothing of its memory is to be had', async () => {
+    await using program = await Program.start();
+    const link = await program.open();
+    const script = 'kill -TERM 1; kill -INT 1; kill -KILL 1; sleep 0.1; readlink /proc/1/exe; echo here';
+    const process = await program.run(link, script);
+    expect(await readText(process.stdout)).toContain('here\n');
+    await process.release();
+    expect(link.isOpen).toBe(true);
+    // Not dumpable: what belongs to it is root's of the initial user namespace (proc(5)).
+    expect(readFileSync(`/proc/${program.pid}/status`, 'utf8')).toMatch(/^State:\tS/m);
+    link.close();
+  });
+
+  test('an output that nobody takes waits in a bounded place, and holds up no other', async () => {
+    await using program = await Program.start();
+    const link = await program.open();
+    const flood = await program.run(link, 'busybox yes');
+    for (let round = 0; round < 20; round++) {
+      const process = await program.run(link, 'echo through');
+      expect(await readText(process.stdout)).toBe('through\n');
+      await process.release();
+    }
+    const rss = Number(readFileSync(`/proc/${program.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m)?.[1]);
+    expect(rss).toBeLessThan(1024);
+    await flood.signal(9);
+    expect((await flood.exited).code).toBe(137);
+    await flood.release();
+    link.close();
+  });
+
+  test('taken up by another connection it goes on without a gap, its end included', async () => {
+    await using program = await Program.start();
+    const first = await program.open();
+    const process = await program.run(first, 'i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done; exit 9');
+    let text = '';
+    for await (const chunk of process.stdout) {
+      text += chunk;
+      if (text.length > 100) break;
+    }
+    process.detach();
+    first.close();
+    const second = await program.open();
+    const { RemoteProcess } = await import('../../../src/session/supervisor/process.js');
+    const again = new RemoteProcess(second, { execId: 'e1', command: '' }, (inside) => inside);
+    again.send(request.connect, Buffer.from('e1'));
+    await again.started;
+    text += await readText(again.stdout);
+    expect((await again.exited).code).toBe(9);
+    expect(text).toBe(Array.from({ length: 2000 }, (_, i) => `${i}\n`).join(''));
+    await again.release();
+    second.close();
+  });
+
+  test(`a host that sends anything at all ends its connection and nothing else (CADRE_SEED=${seed})`, async () => {
+    await using program = await Program.start();
+    const link = await program.open();
+    const steady = await program.run(link, 'cat', { stdin: true });
+    const random = createRandom(seed);
+    const pick = (limit: number) => Math.floor(random() * limit);
+    for (let round = 0; round < 300; round++) {
+      const socket = createConnection(program.socket);
+      socket.on('error', () => undefined);
+      const frames = Array.from({ length: 1 + pick(8) }, () => {
+        const payload = Buffer.from(Array.from({ length: pick(64) }, () => pick(256)));
+        return encodeFrame(
+          pick(14),
+          pick(3),
+          pick(2) === 0 ? payload : encodeNumbers(pick(3), pick(4), pick(3), pick(3)),
+        );
+      });
+      const bytes = Buffer.concat([...(pick(4) === 0 ? [] : [encodeHello()]), ...frames]);
+      socket.end(bytes.subarray(0, bytes.length - pick(3)));
+      socket.resume();
+      await new Promise((resolve) => socket.once('close', resolve));
+    }
+    steady.stdin?.end('still here');
+    expect(await readText(steady.stdout)).toBe('still here');
+    await steady.release();
+    await sleep(10);
+    expect(link.isOpen).toBe(true);
+    link.close();
+  });
+});
