@@ -23,7 +23,7 @@ struct connection {
   struct watch watch;
   struct buffer in, out;
   size_t sent; /* of `out` */
-  bool welcome;
+  bool welcome, broken;
 };
 
 static struct watch listening;
@@ -51,6 +51,22 @@ static void close_connection(struct connection *connection) {
   free_later(connection);
 }
 
+/*
+ * Nothing can be sent any more. What the host sent before it went is still read, such as what it has taken of an output:
+ * the end of that closes the connection.
+ */
+static bool break_off(struct connection *connection) {
+  connection->broken = true;
+  connection->out.used = connection->sent = 0;
+  shutdown(connection->watch.fd, SHUT_RDWR);
+  watch_set(&connection->watch, EPOLLIN);
+  return false;
+}
+
+static bool can_send(const struct connection *connection) {
+  return connection->watch.fd >= 0 && !connection->broken;
+}
+
 /* What the socket does not take now waits in `out`. */
 static bool flush(struct connection *connection) {
   struct buffer *out = &connection->out;
@@ -58,7 +74,7 @@ static bool flush(struct connection *connection) {
     ssize_t size = send(connection->watch.fd, out->bytes + connection->sent, out->used - connection->sent, 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0 && errno == EAGAIN) return false;
-    if (size < 0) return close_connection(connection), false;
+    if (size < 0) return break_off(connection);
     connection->sent += (size_t)size;
   }
   out->used = connection->sent = 0;
@@ -68,7 +84,7 @@ static bool flush(struct connection *connection) {
 /* Sends the parts, and keeps a copy of what is left of them. False when the next has to wait. */
 static bool send_parts(struct connection *connection, struct iovec *parts, int count) {
   ssize_t size = connection->out.used > 0 ? 0 : writev(connection->watch.fd, parts, count);
-  if (size < 0 && errno != EAGAIN && errno != EINTR) return close_connection(connection), false;
+  if (size < 0 && errno != EAGAIN && errno != EINTR) return break_off(connection);
   size_t skip = size < 0 ? 0 : (size_t)size;
   for (int part = 0; part < count; part++) {
     size_t length = parts[part].iov_len;
@@ -76,7 +92,7 @@ static bool send_parts(struct connection *connection, struct iovec *parts, int c
       skip -= length;
       continue;
     }
-    if (!reserve(&connection->out, length - skip, MAX_WAITING)) return close_connection(connection), false;
+    if (!reserve(&connection->out, length - skip, MAX_WAITING)) return break_off(connection);
     memcpy(connection->out.bytes + connection->out.used, (char *)parts[part].iov_base + skip, length - skip);
     connection->out.used += length - skip;
     skip = 0;
@@ -87,7 +103,7 @@ static bool send_parts(struct connection *connection, struct iovec *parts, int c
 }
 
 void connection_tell(struct connection *connection, enum answer type, uint32_t stream, const void *data, size_t size) {
-  if (connection->watch.fd < 0) return;
+  if (!can_send(connection)) return;
   struct frame frame = {.size = (uint32_t)size, .type = (uint16_t)type, .stream = stream};
   struct iovec parts[2] = {{&frame, sizeof frame}, {(void *)data, size}};
   send_parts(connection, parts, 2);
@@ -102,9 +118,10 @@ static bool pump_source(struct connection *connection, struct job *job, int sour
     struct frame frame = {.size = (uint32_t)size, .type = OUTPUT + source, .stream = job->stream};
     parts[0] = (struct iovec){&frame, sizeof frame};
     job->kept[source].sent += size;
-    return send_parts(connection, parts, count + 1);
+    if (!send_parts(connection, parts, count + 1)) return false;
   }
-  if (job->output[source].fd < 0 && !job->end_told[source]) {
+  bool is_all = job->kept[source].sent == job->kept[source].end;
+  if (is_all && job->output[source].fd < 0 && !job->end_told[source]) {
     uint32_t which = (uint32_t)source;
     job->end_told[source] = true;
     connection_tell(connection, OUTPUT_END, job->stream, &which, sizeof which);
@@ -120,7 +137,7 @@ static bool pump_job(struct connection *connection, struct job *job) {
   /* Nothing of a command is told before its start is. */
   if (!job->started) return true;
   for (int source = 0; source < 2; source++)
-    if (connection->watch.fd < 0 || !pump_source(connection, job, source)) return false;
+    if (!can_send(connection) || !pump_source(connection, job, source)) return false;
   if (job->exited && !job->exit_told) {
     struct __attribute__((packed)) {
       uint32_t code;
@@ -129,7 +146,7 @@ static bool pump_job(struct connection *connection, struct job *job) {
     job->exit_told = true;
     connection_tell(connection, EXITED, job->stream, &exit, sizeof exit);
   }
-  return connection->watch.fd >= 0 && connection->out.used == 0;
+  return can_send(connection) && connection->out.used == 0;
 }
 
 void connection_pump(struct connection *connection) {
@@ -190,7 +207,7 @@ static void list(struct connection *connection, uint32_t stream) {
     struct frame frame = {.size = (uint32_t)(sizeof who + strlen(job->name)), .type = ITEM, .stream = stream};
     struct iovec parts[3] = {{&frame, sizeof frame}, {who, sizeof who}, {job->name, strlen(job->name)}};
     send_parts(connection, parts, 3);
-    if (connection->watch.fd < 0) return;
+    if (!can_send(connection)) return;
   }
   connection_tell(connection, LISTED, stream, NULL, 0);
 }

@@ -76,7 +76,7 @@ test('the runtime’s program cannot be written while it starts a command', asyn
   const before = digest();
   const { dev, ino } = statSync(runc);
   const env = { RUNTIME_DEVICE: String(dev), RUNTIME_INODE: String(ino) };
-  await using session = await provider.createSession();
+  await using session = await provider.createSession({ executor: 'task' });
   // Looks for the runtime among the session's processes, and opens its program for writing by way of a descriptor.
   await using hunter = await session.spawn('hunt', [], { env });
   const answers = await Promise.allSettled(Array.from({ length: 12 }, () => session.exec('/bin/evil')));

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
-import { DriverError } from '../../core/error.js';
+import { DriverError, hasCode } from '../../core/error.js';
 import { FrameReader } from './frames.js';
 import { answer, encodeFrame, encodeHello, MAGIC, VERSION } from './protocol.js';
 
@@ -16,7 +16,7 @@ export interface Subscriber {
   /** Valid during the call alone. */
   data(source: 0 | 1, piece: Uint8Array): void;
   frame(type: number, payload: Buffer): void;
-  /** The supervisor is gone, and with it whatever was not told. */
+  /** The supervisor is gone (`not-found`), or cannot be understood any more (`data-loss`). */
   lost(error: DriverError): void;
 }
 
@@ -126,7 +126,8 @@ export class Link {
 
   #fail(cause: Error): void {
     if (this.#failure !== undefined) return;
-    this.#failure = new DriverError('not-found', `the session's supervisor is gone: ${cause.message}`, {
+    const code = hasCode(cause, 'data-loss') ? 'data-loss' : 'not-found';
+    this.#failure = new DriverError(code, `the session's supervisor is gone: ${cause.message}`, {
       operation: 'supervisor',
       cause,
     });

@@ -144,6 +144,8 @@ export class RemoteProcess implements ExecProcess {
   }
 
   #lose(error: DriverError): void {
+    // It goes with its session alone, and the kernel ends with it all that runs there (pid_namespaces(7)).
+    if (error.code === 'not-found') this.assumeKilled();
     this.#fail(error);
     for (const output of this.#outputs) output.end();
     this.#input?.destroy();

@@ -156,7 +156,7 @@ test('list finds by metadata and state, whoever created', async () => {
 test('events tell the life of a session in order', async () => {
   const abort = new AbortController();
   const events = provider.events({ signal: abort.signal });
-  const session = await provider.createSession();
+  const session = await provider.createSession({ executor: 'task' });
   await session.exec('sh', ['-c', 'exit 4']);
   await session.destroy();
   const topics: string[] = [];

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { RemoteProcess } from '../../../src/session/supervisor/process.js';
 import { encodeFrame, encodeHello, encodeNumbers, request } from '../../../src/session/supervisor/protocol.js';
 import { onlyOn } from '../../support/context.js';
 import { createRandom, seed } from '../recovery/seed.js';
@@ -37,6 +38,7 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     const script = `
       const socket = require('node:net').connect(${JSON.stringify(program.socket)});
       socket.on('data', (data) => console.log('told', data.length)).on('close', () => console.log('closed'));
+      socket.on('error', () => undefined);
       socket.write(Buffer.from('${encodeHello().toString('hex')}', 'hex'));
     `;
     const inside = spawnSync('nsenter', [`--pid=/proc/${program.pid}/ns/pid`, process.execPath, '-e', script]);
@@ -45,16 +47,14 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     expect(outside.stdout.toString()).toBe('told 24\nclosed\n');
   });
 
-  test('a signal from inside does not end it, and nothing of its memory is to be had', async () => {
+  test('a signal from inside does not end it', async () => {
     await using program = await Program.start();
     const link = await program.open();
-    const script = 'kill -TERM 1; kill -INT 1; kill -KILL 1; sleep 0.1; readlink /proc/1/exe; echo here';
+    const script = 'kill -TERM 1; kill -INT 1; kill -KILL 1; sleep 0.1; echo here';
     const process = await program.run(link, script);
-    expect(await readText(process.stdout)).toContain('here\n');
+    expect(await readText(process.stdout)).toBe('here\n');
     await process.release();
     expect(link.isOpen).toBe(true);
-    // Not dumpable: what belongs to it is root's of the initial user namespace (proc(5)).
-    expect(readFileSync(`/proc/${program.pid}/status`, 'utf8')).toMatch(/^State:\tS/m);
     link.close();
   });
 
@@ -78,6 +78,7 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
   test('taken up by another connection it goes on without a gap, its end included', async () => {
     await using program = await Program.start();
     const first = await program.open();
+    // It ends while nobody is there.
     const process = await program.run(first, 'i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done; exit 9');
     let text = '';
     for await (const chunk of process.stdout) {
@@ -86,8 +87,8 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     }
     process.detach();
     first.close();
+    await sleep(300);
     const second = await program.open();
-    const { RemoteProcess } = await import('../../../src/session/supervisor/process.js');
     const again = new RemoteProcess(second, { execId: 'e1', command: '' }, (inside) => inside);
     again.send(request.connect, Buffer.from('e1'));
     await again.started;
