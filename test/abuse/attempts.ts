@@ -1,3 +1,5 @@
+import { EXECUTOR } from '../support/executor.js';
+
 /** What each attempt of probe.c meets in a session of the default profile and of `strict`. */
 export interface Attempt {
   name: string;

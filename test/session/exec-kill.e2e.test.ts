@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Session } from '../../src/session/session.js';
-import { EXECUTOR, openProvider } from '../support/provider.js';
+import { EXECUTOR } from '../support/executor.js';
+import { openProvider } from '../support/provider.js';
 import { createRandom, seed } from './recovery/seed.js';
 
 const provider = await openProvider();

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { EXECUTOR, openProvider } from '../support/provider.js';
+import { EXECUTOR } from '../support/executor.js';
+import { openProvider } from '../support/provider.js';
 
 const provider = await openProvider();
 const MIB = 1024 * 1024;

@@ -2,12 +2,9 @@ import { join } from 'node:path';
 import { afterAll } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import type { ProviderOptions } from '../../src/provider/options.js';
-import type { ExecutorName } from '../../src/session/record.js';
 import type { DetectorOptions } from '../../src/session/runtime-detector.js';
 import { context } from './context.js';
-
-/** The same tests hold for both executors. */
-export const EXECUTOR: ExecutorName = process.env.CADRE_TEST_EXECUTOR === 'supervisor' ? 'supervisor' : 'task';
+import { EXECUTOR } from './executor.js';
 
 /** A provider on this file's namespace, with the busybox image imported; disposed after the file's tests. */
 export async function openProvider(

@@ -10,7 +10,8 @@ import { readTask } from '../../../src/session/task.js';
 import { verifyProcess } from '../../../src/session/verify/verify.js';
 import type { OciSpec } from '../../../src/spec/types.js';
 import { context } from '../../support/context.js';
-import { EXECUTOR, openProvider } from '../../support/provider.js';
+import { EXECUTOR } from '../../support/executor.js';
+import { openProvider } from '../../support/provider.js';
 import { tamperings } from './tampering.js';
 
 const provider = await openProvider();
