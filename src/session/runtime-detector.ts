@@ -20,8 +20,8 @@ export interface DetectorOptions {
 export class RuntimeDetector {
   readonly #channel: Channel;
   readonly #hostRoot: string | undefined;
-  /** When a request was last found to be met. */
-  readonly #found = new Map<string, number>();
+  /** What was looked for last, and when; what was not found is looked for again. */
+  readonly #found = new Map<string, { since: number; looking: Promise<void> }>();
 
   constructor(channel: Channel, { hostRoot }: DetectorOptions = {}) {
     this.#channel = channel;
@@ -41,15 +41,23 @@ export class RuntimeDetector {
    * Throws `failed-precondition` with every missing part and how to get it, for a containerd of that version. What is
    * missing is never replaced by another runtime.
    */
-  async require(request: RuntimeRequest, version: string): Promise<void> {
+  require(request: RuntimeRequest, version: string): Promise<void> {
     const key = JSON.stringify([request.runtime, request.runtimeBinary, request.configPath, version]);
-    if (Date.now() - (this.#found.get(key) ?? 0) < FRESH_MS) return;
+    const known = this.#found.get(key);
+    if (known !== undefined && Date.now() - known.since < FRESH_MS) return known.looking;
+    const looking = this.#look(request, version);
+    // Of many creations at once one looks.
+    this.#found.set(key, { since: Date.now(), looking });
+    looking.catch(() => this.#found.delete(key));
+    return looking;
+  }
+
+  async #look(request: RuntimeRequest, version: string): Promise<void> {
     const containerd = checkContainerd(version);
     // An older one is not asked: it may not know what is asked.
     const checks = containerd.state === 'failed' ? [containerd] : await this.check(request, { isThorough: false });
     const missing = checks.filter(({ state }) => state === 'failed');
     if (missing.length > 0) throw describeMissing(request.runtime, missing);
-    this.#found.set(key, Date.now());
   }
 }
 

@@ -45,6 +45,17 @@ test('runc is there', async () => {
   await hasNone.require({ runtime: 'io.containerd.runc.v2' }, context.version);
 });
 
+test('what is missing is looked for again, what was found is not for a while', async () => {
+  const hostRoot = makeKataHost(mkdtempSync(join(directory, 'host-')), ['/dev/kvm']);
+  const detector = new RuntimeDetector(withShim, { hostRoot });
+  const find = () => detector.require({ runtime: KATA }, context.version);
+  await expect(find()).rejects.toThrow('/dev/kvm');
+  makeKataHost(hostRoot);
+  await find();
+  rmSync(join(hostRoot, 'dev/kvm'));
+  await find();
+});
+
 test('what the daemon alone sees of Kata is seen', async () => {
   expect(await failed(new RuntimeDetector(withShim).check({ runtime: KATA }))).toEqual([]);
 });
