@@ -1,5 +1,5 @@
 import type { Channel } from '../rpc/channel.js';
-import type { SessionParent, SessionRecord } from './record.js';
+import type { ExecutorName, SessionParent, SessionRecord } from './record.js';
 import { readTask, type TaskState } from './task.js';
 
 /** A session as it is now. */
@@ -16,6 +16,8 @@ export interface SessionInfo {
   parent?: SessionParent;
   /** containerd's name of it, such as `io.containerd.runc.v2`. */
   runtime: string;
+  /** What starts its commands. */
+  executor: ExecutorName;
   /** As it was created with. */
   metadata: Record<string, string>;
   /** By this host's clock. */
@@ -28,7 +30,7 @@ export interface SessionInfo {
 
 export async function readInfo(channel: Channel, record: SessionRecord): Promise<SessionInfo> {
   const { state, exitCode } = await readTask(channel, record.id);
-  const { id, name, image, parent, runtime, metadata, createdAt, expiresAt } = record;
+  const { id, name, image, parent, runtime, asked, metadata, createdAt, expiresAt } = record;
   return {
     sessionId: id,
     ...(name === undefined ? {} : { name }),
@@ -36,6 +38,7 @@ export async function readInfo(channel: Channel, record: SessionRecord): Promise
     image,
     ...(parent === undefined ? {} : { parent }),
     runtime,
+    executor: asked.executor ?? 'task',
     metadata,
     createdAt,
     ...(expiresAt === undefined ? {} : { expiresAt }),

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { SessionInfo } from '../../src/index.js';
 import { context } from '../support/context.js';
+import { EXECUTOR } from '../support/executor.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs, waitUntilStopped } from './main-session.js';
@@ -174,6 +175,7 @@ test('info and list tell the same, to every process', async () => {
     state: 'running',
     image: context.images.reference,
     runtime: 'io.containerd.runc.v2',
+    executor: EXECUTOR,
     metadata: { team: 'a' },
     createdAt: expect.any(Date),
     expiresAt: new Date(info.createdAt.getTime() + 60_000),
