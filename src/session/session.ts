@@ -54,7 +54,10 @@ export interface SessionParts {
   undo: Cleanup;
 }
 
-/** One isolated sandbox. It lives until `destroy`; `await using` destroys it at the end of the block. */
+/**
+ * One isolated sandbox. It lives until `destroy`; `await using` destroys it at the end of the block. Once it is gone, by
+ * this process or another, every call but `destroy` throws `destroyed`.
+ */
 export class Session implements AsyncDisposable {
   /** Begins with `cadre-`; stays the same for as long as the session lives. */
   readonly sessionId: string;
@@ -97,14 +100,19 @@ export class Session implements AsyncDisposable {
 
   /**
    * Runs a command to its end. Resolves for any exit code, for a timeout (124, `timedOut`) and for an abort; rejects
-   * only when the machinery fails. The command is no shell string: pass `sh -c` where one is wanted.
+   * only when the machinery fails. The command is no shell string: pass `sh -c` where one is wanted. Throws as `spawn`
+   * does, and `data-loss` where the exit code is lost.
    */
   async exec(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
     const execution = await this.spawn(command, args, options);
     return this.#life.while(() => execution.result());
   }
 
-  /** Starts a command; resolves when it runs. */
+  /**
+   * Starts a command; resolves when it runs. Throws `invalid-argument` for options that make no sense, `not-found` for
+   * a command that the session does not have, `permission-denied` for one that cannot be run, and `failed-precondition`
+   * unless the session runs.
+   */
   async spawn(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<Execution> {
     const start = () => this.#life.while(() => this.#execs.spawn(command, args, options));
     return this.#audit.run({ action: 'exec', command: [command, ...args] }, start);
@@ -117,7 +125,7 @@ export class Session implements AsyncDisposable {
     connect: (execId: string): Promise<Execution> => this.#execs.connect(execId),
   };
 
-  /** What it is and how it is now. A stopped session has its exit code. */
+  /** What it is and how it is now. A stopped session has its exit code, where it is known. */
   async info(): Promise<SessionInfo> {
     return this.#life.while(async () => {
       const { channel } = this.#context;
@@ -127,7 +135,7 @@ export class Session implements AsyncDisposable {
     });
   }
 
-  /** What the session uses, measured over a tenth of a second. */
+  /** What the session uses, measured over a tenth of a second. Throws `failed-precondition` unless it runs. */
   async stats(): Promise<SessionStats> {
     return this.#life.while(async () => readStats(this.#context.channel, this.sessionId, await this.#renewInit()));
   }
@@ -166,8 +174,8 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Changes limits while it runs: memory, swap, cpus, shares, pids. What is not named stays. `CapabilityMismatchError`
-   * for what only a new session can have; a change that is refused changes nothing.
+   * Changes limits while it runs: memory, swap, cpus, shares, pids, disk weight. What is not named stays.
+   * `CapabilityMismatchError` for what only a new session can have; a change that is refused changes nothing.
    */
   async update(patch: Pick<IsolationPolicy, 'resources'>): Promise<void> {
     const change = () => updateSession(this.#context.channel, this.sessionId, patch);
@@ -175,7 +183,7 @@ export class Session implements AsyncDisposable {
     await this.#audit.run({ action: 'update', limits }, () => this.#life.while(change, { mayBeStopped: true }));
   }
 
-  /** Stops every process of the session where it is, until `resume`. */
+  /** Stops every process of the session where it is, until `resume`. Nothing can be started in it meanwhile. */
   async pause(): Promise<void> {
     const pause = () => this.#life.while(() => pauseTask(this.#context.channel, this.sessionId));
     await this.#audit.run({ action: 'pause' }, pause);
@@ -208,7 +216,7 @@ export class Session implements AsyncDisposable {
     await this.#audit.after({ action: 'stop' }, () => this.#life.while(stop));
   }
 
-  /** Runs a stopped session again, on the same root file system. */
+  /** Runs a stopped session again, on the same root file system. Throws `failed-precondition` for one that runs. */
   async start(): Promise<void> {
     const main = { record: this.#record, directory: this.#directory, spec: this.#spec };
     const restart = () => this.#life.while(() => restartMain(this.#context, main), { mayBeStopped: true });
