@@ -6,6 +6,9 @@ import { SummaryReporter } from './test/support/summary-reporter.js';
 
 const E2E = 'test/**/*.e2e.test.ts';
 
+/** What holds of a session whatever runs it, once more through the recording shim: see test/support/recording-shim. */
+const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input', 'exec-options', 'exec-spawn'];
+
 export default defineConfig({
   test: {
     // A run in which a filter matched nothing has shown nothing.
@@ -22,21 +25,32 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      ...GENERATIONS.map((generation, index) => ({
-        test: {
-          name: `containerd-${generation}`,
-          include: [E2E],
-          globalSetup: ['test/support/global-setup.ts'],
-          testTimeout: relax(60_000),
-          hookTimeout: relax(60_000),
-          expect: { poll: { timeout: relax(1_000) } },
-          // One daemon serves all files, and leaks are counted on the host: two files at once would see each other.
-          fileParallelism: false,
-          // Where processors are slow, most of a file's time is the loading of its modules: there files share them.
-          isolate: SLOWNESS === 1,
-          sequence: { groupOrder: index + 1 },
-        },
-      })),
+      ...GENERATIONS.flatMap((generation, index) => [
+        e2e(`containerd-${generation}`, [E2E], 2 * index + 1),
+        e2e(
+          `kata-${generation}`,
+          SESSIONS.map((name) => `test/session/${name}.e2e.test.ts`),
+          2 * index + 2,
+        ),
+      ]),
     ],
   },
 });
+
+function e2e(name: string, include: string[], groupOrder: number) {
+  return {
+    test: {
+      name,
+      include,
+      globalSetup: ['test/support/global-setup.ts'],
+      testTimeout: relax(60_000),
+      hookTimeout: relax(60_000),
+      expect: { poll: { timeout: relax(1_000) } },
+      // One daemon serves all files, and leaks are counted on the host: two files at once would see each other.
+      fileParallelism: false,
+      // Where processors are slow, most of a file's time is the loading of its modules: there files share them.
+      isolate: SLOWNESS === 1,
+      sequence: { groupOrder },
+    },
+  };
+}

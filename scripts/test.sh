@@ -52,18 +52,18 @@ case ${1:-} in
     enter 'static checks'
     npm run --silent check
     enter 'unit and containerd 1.6'
-    run_tests node unit containerd-1.6
+    run_tests node unit containerd-1.6 kata-1.6
     enter 'containerd 1.6, commands started by the supervisor'
     CADRE_TEST_EXECUTOR=supervisor run_tests node containerd-1.6 -- test/session/{exec-,lifecycle,main,logs.,attach,secrets,verify,stats,fork.} test/abuse
     enter 'containerd 1.7'
-    run_tests node containerd-1.7
+    run_tests node containerd-1.7 kata-1.7
     # Each generation once, and each Node with one of the two that differ most.
     enter "unit and containerd 2.1 on Node $(node_modules/node-24/bin/node --version)"
-    run_tests node_modules/node-24/bin/node unit containerd-2.1
+    run_tests node_modules/node-24/bin/node unit containerd-2.1 kata-2.1
     ;;
   matrix)
     enter 'containerd 1.6, 1.7 and 2.1'
-    run_tests node containerd-1.6 containerd-1.7 containerd-2.1
+    run_tests node {containerd,kata}-{1.6,1.7,2.1}
     ;;
   *)
     enter "unknown argument: $1"

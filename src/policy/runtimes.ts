@@ -17,8 +17,8 @@ const byNobody = 'nothing, as the runtime-spec lets a runtime leave it out and t
 /**
  * What a runtime does not do though the spec says it, with what can be asked instead. Both shims of Kata (4.1) pass
  * processor and memory limits to the guest and leave out those of pids, block I/O and devices; its agent has no
- * AppArmor, and `disable_guest_seccomp = true` is how it is delivered. Its Go shim sends of an exec only the terminal,
- * the user, the arguments, the environment and the working directory.
+ * AppArmor. Its Go shim sends of an exec only the terminal, the user, the arguments, the environment and the working
+ * directory.
  */
 export const dropped: Readonly<Record<RuntimeKind, Readonly<Partial<Record<Feature, string>>>>> = {
   runc: {},
@@ -30,9 +30,7 @@ export const dropped: Readonly<Record<RuntimeKind, Readonly<Partial<Record<Featu
     noNewPrivileges: byExec,
     apparmor: byGuest,
     userns: byGuest,
-    'seccomp.default': byGuest,
-    'seccomp.strict': byGuest,
-    'seccomp.path': byGuest,
+    'resources.memorySwapMb': 'nothing, as a guest of Kata has none of the swap of this host',
   },
   // `features.json` of the runtime-spec lists these as what a runtime may lack.
   other: {

@@ -25,6 +25,12 @@ export interface Connected {
 /** Plans a session that is to be like another one. */
 type PlanFork = (request: ForkRequest, image: Image, connected: Connected) => Promise<CreateRequest>;
 
+/** What a provider decides for its sessions. */
+export interface Decisions {
+  planFork: PlanFork;
+  chooseRuntime: SessionContext['chooseRuntime'];
+}
+
 /** The one connection of a provider, with the reaper that runs for as long as it is open. */
 export class Connection {
   readonly channel: Channel;
@@ -33,14 +39,14 @@ export class Connection {
   readonly audit: Auditor;
   readonly runtimes: RuntimeDetector;
   readonly #options: ResolvedOptions;
-  readonly #plan: PlanFork;
+  readonly #decisions: Decisions;
   #connected: Promise<Connected> | undefined;
   #version: string | undefined;
   #reaper: NodeJS.Timeout | undefined;
 
-  constructor(options: ResolvedOptions, plan: PlanFork, detector: DetectorOptions) {
+  constructor(options: ResolvedOptions, decisions: Decisions, detector: DetectorOptions) {
     this.#options = options;
-    this.#plan = plan;
+    this.#decisions = decisions;
     this.channel = new Channel(options);
     this.runtimes = new RuntimeDetector(this.channel, detector);
     const { audit: sink, actor, auditFailure: onFailure } = options;
@@ -74,7 +80,7 @@ export class Connection {
 
   async #open(options: { reap: boolean }): Promise<Connected> {
     assertHost();
-    const { snapshotter, stateRoot, volumeRoot, allowHostPaths } = this.#options;
+    const { snapshotter, stateRoot, volumeRoot, allowHostPaths, createTimeoutMs } = this.#options;
     const { uuid, version } = await probeServer(this.channel);
     this.#version = version;
     const owner = describeOwner();
@@ -91,7 +97,9 @@ export class Connection {
       audit: this.audit,
       sessions: this.sessions,
       unfinished: new Map(),
-      plan: (request, image) => this.#plan(request, image, { context, uuid }),
+      createTimeoutMs,
+      chooseRuntime: this.#decisions.chooseRuntime,
+      plan: (request, image) => this.#decisions.planFork(request, image, { context, uuid }),
     };
     const reap = () => {
       // What resists is tried again in a minute, and told to whoever calls `reap`.

@@ -4,9 +4,9 @@ import { readHostFacts } from '../session/host.js';
 import { hasOverlay } from '../session/runtime-facts.js';
 import type { HostFacts } from '../spec/host.js';
 import { checkContainerd, type HostCheck, judge } from '../spec/prerequisites.js';
+import { nameRuntime } from '../spec/runtime.js';
 import type { Connection } from './connection.js';
 import { assertHost, type ResolvedOptions } from './options.js';
-import { isSupported, nameRuntime } from './plan.js';
 
 /** Whether sessions can run, with what was looked at. */
 export interface HealthResult {
@@ -21,7 +21,12 @@ export interface HealthResult {
 /** Whether sessions of this runtime can run here and now. */
 export async function checkHealth(
   { channel, runtimes }: Pick<Connection, 'channel' | 'runtimes'>,
-  { runtime, runtimeBinary, snapshotter }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'snapshotter'>,
+  {
+    runtime,
+    runtimeBinary,
+    runtimeOptions: { configPath },
+    snapshotter,
+  }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'runtimeOptions' | 'snapshotter'>,
 ): Promise<HealthResult> {
   const { address, namespace } = channel;
   const checks: HostCheck[] = [];
@@ -49,9 +54,9 @@ export async function checkHealth(
       more = { ...more, version };
       return [{ ...checkContainerd(version), found: `containerd ${version} answers at ${address}` }];
     });
-    const request = { runtime: nameRuntime(runtime), runtimeBinary };
+    const request = { runtime: nameRuntime(runtime), runtimeBinary, configPath };
     await attempt('runtime', 'see that the host can be looked at', () => runtimes.check(request, { isReachable }));
-    checks.push(...checkChoice(runtime, runtimeBinary));
+    checks.push(...checkBinary(runtimeBinary));
   }
   const failed = checks.filter(({ state }) => state === 'failed');
   const told = failed.length > 0 ? failed : checks.filter(({ name }) => name === 'containerd');
@@ -62,20 +67,11 @@ export async function checkHealth(
   };
 }
 
-/** What was chosen, and this version can or cannot do. */
-function checkChoice(runtime: string, runtimeBinary: string | undefined): HostCheck[] {
-  const binary =
-    runtimeBinary === undefined
-      ? []
-      : [
-          judge('runtimeBinary', isExecutable(runtimeBinary), {
-            found: runtimeBinary,
-            remedy: 'name a program of this host by its path',
-          }),
-        ];
-  const found = 'this version runs sessions with runc alone';
-  const supported = judge(`sessions on ${runtime}`, false, { found, remedy: 'use the runtime runc' });
-  return isSupported(runtime) ? binary : [...binary, supported];
+/** What was chosen; a name that no runtime can have is told by its faults at creation. */
+function checkBinary(runtimeBinary: string | undefined): HostCheck[] {
+  if (runtimeBinary === undefined) return [];
+  const remedy = 'name a program of this host by its path';
+  return [judge('runtimeBinary', isExecutable(runtimeBinary), { found: runtimeBinary, remedy })];
 }
 
 function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string): HostCheck[] {

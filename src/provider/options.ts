@@ -1,10 +1,11 @@
 import { DriverError } from '../core/error.js';
 import { type RegistryOptions, registryRule } from '../image/registry/options.js';
 import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } from '../policy/defaults.js';
-import { accept, checkOptions, hide, isRecord, type Rule } from '../policy/rule.js';
-import { absolutePath, type Field, list, oneOf, pattern, text } from '../policy/schema.js';
+import { accept, checkOptions, hide, isRecord, type Rule, TIMER_MS } from '../policy/rule.js';
+import { absolutePath, boolean, type Field, list, oneOf, pattern, shape, text, whole } from '../policy/schema.js';
 import type { AuditSink } from '../session/audit/event.js';
 import type { ExecutorName } from '../session/record.js';
+import type { RuntimeOptions } from '../spec/runtime.js';
 
 /** How a provider is set up. */
 export interface ProviderOptions extends PolicyDefaults {
@@ -14,12 +15,22 @@ export interface ProviderOptions extends PolicyDefaults {
   address?: string;
   /** containerd namespace. Defaults to CONTAINERD_NAMESPACE, else `cadre`. */
   namespace?: string;
-  /** Defaults to `runc`. */
+  /**
+   * `runc`, `kata`, a name of containerd's such as `io.containerd.kata-qemu.v2`, or the absolute path of a shim. Defaults
+   * to `runc`; none is ever replaced by another.
+   */
   runtime?: string;
   /** Path of a program with runc's command line, such as crun, that runc's shim is to run. Defaults to runc. */
   runtimeBinary?: string;
   /** What starts commands in sessions that do not say themselves, see `SessionOptions.executor`. Defaults to `task`. */
   executor?: ExecutorName;
+  /** What runtimes are told beside the session's document. */
+  runtimeOptions?: RuntimeOptions;
+  /**
+   * Ms that another runtime than runc may take to make a session: such a call may never return. What is left of one that
+   * took longer is removed. Defaults to 180,000.
+   */
+  createTimeoutMs?: number;
   /** containerd's snapshotter. Defaults to `overlayfs`. */
   snapshotter?: string;
   /**
@@ -69,6 +80,13 @@ const identifier = pattern(
   76,
 );
 
+const runtimeKeys: Record<keyof RuntimeOptions, Field> = {
+  configPath: absolutePath,
+  systemdCgroup: boolean,
+  shimCgroup: absolutePath,
+  sizing: oneOf('limits', 'annotations'),
+};
+
 export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyDefaults | 'registry'>, Field> = {
   image: text(),
   address: text(),
@@ -76,6 +94,8 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   runtime: text(),
   runtimeBinary: absolutePath,
   executor: oneOf('task', 'supervisor'),
+  runtimeOptions: shape(runtimeKeys),
+  createTimeoutMs: whole(1, TIMER_MS, 'of ms'),
   snapshotter: identifier,
   pull: oneOf('missing', 'always', 'never'),
   stateRoot: absolutePath,
@@ -107,6 +127,8 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     namespace: env.CONTAINERD_NAMESPACE ?? 'cadre',
     runtime: 'runc',
     executor: 'task',
+    runtimeOptions: {},
+    createTimeoutMs: 180_000,
     snapshotter: 'overlayfs',
     pull: 'missing',
     registry: {},

@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { CapabilityMismatchError } from '../core/error.js';
+import { join } from 'node:path';
+import { CapabilityMismatchError, type Fault } from '../core/error.js';
 import { isExecutable } from '../core/program.js';
 import type { Image } from '../image/image.js';
+import { nameNamespace } from '../network/namespace.js';
 import { findMismatches, type Place } from '../policy/capabilities.js';
 import { hashPolicy } from '../policy/effective.js';
 import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
@@ -9,9 +11,11 @@ import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { type AskedSession, ID_PREFIX } from '../session/record.js';
 import { findSupervisor } from '../session/supervisor/door.js';
+import { adaptSpec } from '../spec/adapt.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
+import { checkRuntimeChoice, chooseRuntime, hidesProcesses, needsNetworkPath } from '../spec/runtime.js';
 import type { OciSeccomp } from '../spec/types.js';
 import type { SessionOptions } from './create-options.js';
 import type { ResolvedOptions } from './options.js';
@@ -23,24 +27,16 @@ function nameSession(name: string | undefined, uuid: string): string {
   return `${ID_PREFIX}${name}-${createHash('sha256').update(`${uuid}\0${name}`).digest('hex').slice(0, 8)}`;
 }
 
-/** The one shim so far. Another name is refused, never replaced by this one. */
-const RUNC = 'io.containerd.runc.v2';
-const runtimes = ['runc', RUNC];
-
-/** containerd's name of a runtime. */
-export function nameRuntime(runtime: string): string {
-  return runtimes.includes(runtime) ? RUNC : runtime;
-}
-
-export function isSupported(runtime: string): boolean {
-  return runtimes.includes(runtime);
-}
-
 /** What every session of a provider is given of the host. */
-export type Surroundings = Pick<ResolvedOptions, 'hostEnv' | 'worktreePath' | 'runtimeBinary' | 'executor'>;
+export type Surroundings = Pick<
+  ResolvedOptions,
+  'hostEnv' | 'worktreePath' | 'runtimeBinary' | 'runtimeOptions' | 'executor'
+>;
 
 export interface PlanInput extends Surroundings {
-  context: Pick<SessionContext, 'channel' | 'owner' | 'snapshotter'>;
+  context: Pick<SessionContext, 'channel' | 'owner' | 'snapshotter' | 'directory'>;
+  /** What was asked for. */
+  runtime: string;
   /** Of the daemon. */
   uuid: string;
   host: HostFacts;
@@ -53,22 +49,40 @@ export function checkRequest(
   policy: ResolvedPolicy,
   session: SessionOptions,
   place: Place & { runtime: string },
-  { hostEnv, worktreePath, runtimeBinary, executor }: Surroundings,
+  surroundings: Surroundings,
 ): void {
+  const { hostEnv, worktreePath } = surroundings;
   checkSpecInput({ command: session.command, env: chooseEnv(policy, hostEnv, session.env ?? {}) });
   listSessionFiles(policy, worktreePath);
-  const faults = findMismatches(policy, place);
-  if (!isSupported(place.runtime)) {
-    faults.push({ path: 'runtime', value: place.runtime, expected: `one of ${runtimes.join(', ')}` });
-  }
+  checkRuntime(policy, place, { ...surroundings, ...(session.executor && { executor: session.executor }) });
+}
+
+/** Whether a runtime at a place can honour a policy. */
+export function checkRuntime(
+  policy: ResolvedPolicy,
+  place: Place & { runtime: string },
+  { runtimeBinary, runtimeOptions, executor }: Pick<Surroundings, 'runtimeBinary' | 'runtimeOptions' | 'executor'>,
+): void {
+  const { runtime } = place;
+  const faults = [
+    ...findMismatches(policy, place),
+    ...checkRuntimeChoice({ runtime, runtimeOptions, resources: policy.resources }),
+  ];
   if (runtimeBinary !== undefined && !isExecutable(runtimeBinary)) {
     faults.push({ path: 'runtimeBinary', value: runtimeBinary, expected: 'the path of a program on this host' });
   }
-  if ((session.executor ?? executor) === 'supervisor' && findSupervisor() === undefined) {
-    const expected = `task, as this package has no supervisor for ${process.platform}-${process.arch}`;
-    faults.push({ path: 'executor', value: 'supervisor', expected });
-  }
+  if (executor === 'supervisor') faults.push(...checkSupervisor(runtime));
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
+}
+
+function checkSupervisor(runtime: string): Fault[] {
+  const refuse = (expected: string) => [{ path: 'executor', value: 'supervisor', expected }];
+  if (findSupervisor() === undefined)
+    return refuse(`task, as this package has no supervisor for ${process.platform}-${process.arch}`);
+  // Its socket is a file of the host's, behind which a guest finds nobody.
+  return hidesProcesses({ runtime })
+    ? refuse(`task, as no socket of this host leads into a session on ${runtime}`)
+    : [];
 }
 
 /** Everything that the creation of a session needs to know, decided before anything is created. */
@@ -76,13 +90,27 @@ export function planSession(
   policy: ResolvedPolicy,
   session: SessionOptions,
   image: Image,
-  { context, uuid, host, hostEnv, worktreePath, runtimeBinary, seccomp, executor: usual }: PlanInput,
+  {
+    context,
+    uuid,
+    host,
+    hostEnv,
+    worktreePath,
+    runtimeBinary,
+    runtimeOptions,
+    seccomp,
+    executor: usual,
+    ...asked
+  }: PlanInput,
 ): CreateRequest {
   const id = nameSession(session.name, uuid);
   const { executor = usual } = session;
   const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
   const { timeoutMs } = policy.resources;
-  const cgroupsPath = `/${context.channel.namespace}/${id}`;
+  const runtime = chooseRuntime(session.runtime ?? asked.runtime, { runtimeBinary, runtimeOptions });
+  const isSystemd = runtime.options?.type === 'containerd.runc.v1.Options' && runtime.options.systemdCgroup;
+  const { namespace } = context.channel;
+  const cgroupsPath = isSystemd ? `system.slice:${namespace}:${id}` : `/${namespace}/${id}`;
   const createdAt = new Date();
   const env = chooseEnv(policy, hostEnv, session.env ?? {});
   const files = listSessionFiles(policy, worktreePath);
@@ -104,11 +132,16 @@ export function planSession(
   return {
     image,
     user: policy.user ?? (image.config.User || '0'),
-    buildSpec: (user, binds) => buildSpec({ ...common, user, binds }),
+    buildSpec: (user, binds) => {
+      const spec = buildSpec({ ...common, user, binds });
+      if (!needsNetworkPath(runtime.name)) return spec;
+      const networkPath = nameNamespace(join(context.directory, id));
+      return adaptSpec(spec, { runtime: runtime.name, runtimeOptions, policy, host, networkPath });
+    },
     ...files,
     known: policy.secrets.map(({ value }) => value),
     signal,
-    runtimeBinary,
+    runtime,
     record: {
       id,
       ...(name === undefined ? {} : { name }),
@@ -117,7 +150,8 @@ export function planSession(
       manifest: image.manifest,
       asked: describeAsked(policy, { ...session, executor }),
       policyHash: hashPolicy(policy),
-      runtime: RUNC,
+      runtime: runtime.name,
+      ...(runtimeBinary === undefined ? {} : { runtimeBinary }),
       snapshotter: context.snapshotter,
       createdAt,
       ...(ttlMs === undefined ? {} : { expiresAt: new Date(createdAt.getTime() + ttlMs) }),

@@ -8,12 +8,13 @@ import { readHostFacts } from '../session/host.js';
 import { previewSpec } from '../session/preview.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
+import { nameRuntime } from '../spec/runtime.js';
 import { type Finding, scorePolicy } from '../spec/score.js';
 import type { OciSpec } from '../spec/types.js';
 import type { Connected } from './connection.js';
 import { parseCreateOptions } from './create-options.js';
 import type { ResolvedOptions } from './options.js';
-import { checkRequest, nameRuntime, type PlanInput, planSession } from './plan.js';
+import { checkRequest, type PlanInput, planSession } from './plan.js';
 
 /** What would become of a policy. No value of a secret, and none of the session's own environment, is in it. */
 export interface SessionPlan {

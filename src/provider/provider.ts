@@ -9,7 +9,7 @@ import { listGivenSecrets } from '../policy/redact.js';
 import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
 import { readConfinement } from '../session/confinement.js';
 import { connectSession } from '../session/connect.js';
-import type { ForkRequest, SessionContext } from '../session/context.js';
+import type { ChosenRuntime, ForkRequest, RuntimeChange, SessionContext } from '../session/context.js';
 import { type CreateRequest, createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
 import type { ExecOptions, ExecResult } from '../session/exec-options.js';
@@ -20,14 +20,15 @@ import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { DetectorOptions } from '../session/runtime-detector.js';
 import type { Session } from '../session/session.js';
 import type { HostFacts } from '../spec/host.js';
+import { chooseRuntime, nameRuntime } from '../spec/runtime.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
-import { type Connected, Connection } from './connection.js';
+import { type Connected, Connection, type Decisions } from './connection.js';
 import { type CreateOptions, parseCreateOptions, type SessionOptions } from './create-options.js';
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import { checkRequest, nameRuntime, planSession } from './plan.js';
+import { checkRequest, checkRuntime, planSession } from './plan.js';
 import { lookForPreview, previewSession, type SessionPlan } from './preview.js';
 import { assumeForPreview } from './preview-away.js';
 import { provideImage } from './pull-policy.js';
@@ -54,7 +55,11 @@ export class ContainerdProvider implements AsyncDisposable {
   constructor(options: ProviderOptions, detector: DetectorOptions);
   constructor(options: ProviderOptions, detector: DetectorOptions = {}) {
     this.#options = resolveOptions(options);
-    this.#connection = new Connection(this.#options, (...args) => this.#planFork(...args), detector);
+    const decisions: Decisions = {
+      planFork: (...args) => this.#planFork(...args),
+      chooseRuntime: (change) => this.#chooseRuntime(change),
+    };
+    this.#connection = new Connection(this.#options, decisions, detector);
   }
 
   /**
@@ -211,14 +216,24 @@ export class ContainerdProvider implements AsyncDisposable {
     checkRequest(policy, session, this.#describePlace(host, runtime), this.#options);
     await this.#requireRuntime(runtime);
     const seccomp = await readConfinement(policy);
-    return planSession(policy, session, image, { ...this.#options, ...connected, host, seccomp });
+    return planSession(policy, session, image, { ...this.#options, ...connected, runtime, host, seccomp });
+  }
+
+  /** A policy that a runtime cannot honour is refused before anything changes. */
+  async #chooseRuntime({ runtime, policy, executor }: RuntimeChange): Promise<ChosenRuntime> {
+    const host = readHostFacts();
+    const { runtimeBinary, runtimeOptions } = this.#options;
+    checkRuntime(policy, this.#describePlace(host, runtime), { ...this.#options, executor });
+    await this.#requireRuntime(runtime);
+    return { runtime: chooseRuntime(runtime, this.#options), runtimeBinary, runtimeOptions, host };
   }
 
   /** Looks whether the runtime is there, once the daemon has answered. */
   async #requireRuntime(runtime = this.#options.runtime): Promise<void> {
-    const { runtimeBinary } = this.#options;
+    const { runtimeBinary, runtimeOptions } = this.#options;
     const { runtimes, version = '' } = this.#connection;
-    await runtimes.require({ runtime: nameRuntime(runtime), runtimeBinary }, version);
+    const { configPath } = runtimeOptions;
+    await runtimes.require({ runtime: nameRuntime(runtime), runtimeBinary, configPath }, version);
   }
 
   #describePlace(host: HostFacts, runtime = this.#options.runtime) {

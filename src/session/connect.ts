@@ -2,14 +2,13 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { DriverError } from '../core/error.js';
-import { findCgroup } from './cgroup.js';
 import { isHalf, isLive, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory } from './directory.js';
 import { type Found, findRecord, readSpec } from './find.js';
 import { removeSession } from './remove.js';
 import { Session } from './session.js';
-import { readTask, type TaskInfo } from './task.js';
+import { describeInit, readTask, type TaskInfo } from './task.js';
 
 /** For how long a creation by another process is waited for, in ms: from its record on it takes a moment. */
 const CREATE_MS = 30_000;
@@ -26,7 +25,7 @@ export async function connectSession(context: SessionContext, idOrName: string):
     context,
     record,
     spec: readSpec(container),
-    init: { pid: task.pid, cgroup: findCgroup(task.pid) },
+    init: describeInit(record, task.pid),
     undo,
   });
 }

@@ -2,11 +2,14 @@ import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import type { Image } from '../image/image.js';
+import type { ResolvedPolicy } from '../policy/types.js';
 import type { Channel } from '../rpc/channel.js';
+import type { HostFacts } from '../spec/host.js';
+import type { RuntimeChoice, RuntimeOptions } from '../spec/runtime.js';
 import type { FifoStore } from '../stdio/fifo-store.js';
 import type { Auditor } from './audit/auditor.js';
 import type { CreateRequest } from './create.js';
-import type { AskedSession } from './record.js';
+import type { AskedSession, ExecutorName } from './record.js';
 import type { Session } from './session.js';
 import type { UserFilesCache } from './user-files.js';
 
@@ -18,6 +21,21 @@ export interface ForkRequest extends AskedSession {
   override?: unknown;
   ttlMs?: number;
   signal?: AbortSignal;
+}
+
+/** A session to be run by another runtime. */
+export interface RuntimeChange {
+  runtime: string;
+  policy: ResolvedPolicy;
+  /** What starts its commands. */
+  executor: ExecutorName;
+}
+
+export interface ChosenRuntime {
+  runtime: RuntimeChoice;
+  runtimeBinary?: string | undefined;
+  runtimeOptions: RuntimeOptions;
+  host: HostFacts;
 }
 
 /** What every session of one provider shares. */
@@ -39,6 +57,10 @@ export interface SessionContext {
   sessions: Set<Session>;
   /** What could not be undone, by session id: the owner lives, so that no other reaper takes it. */
   unfinished: Map<string, Cleanup>;
+  /** For another runtime than runc to make a session, in ms. */
+  createTimeoutMs: number;
+  /** Decides what a session becomes on a runtime; throws as the provider's `createSession` does. */
+  chooseRuntime: (request: RuntimeChange) => Promise<ChosenRuntime>;
   /** Decides all about a session that is to be like another one; throws as the provider's `createSession` does. */
   plan: (request: ForkRequest, image: Image) => Promise<CreateRequest>;
 }

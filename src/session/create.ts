@@ -11,14 +11,15 @@ import type { Mount } from '../generated/github.com/containerd/containerd/api/ty
 import { checkIdMap, describeIdMap } from '../image/id-map.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
+import { createNamespace } from '../network/namespace.js';
 import type { SecretBinding } from '../policy/types.js';
 import { packJson } from '../rpc/any.js';
 import type { Bind } from '../spec/mounts.js';
+import { needsNetworkPath, type RuntimeChoice } from '../spec/runtime.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
 import { mapUser } from '../spec/userns.js';
 import { keepRestrictions, listOwnBinds } from './binds.js';
-import { findCgroup } from './cgroup.js';
 import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory, removeDirectory } from './directory.js';
@@ -27,12 +28,12 @@ import { startMain } from './main-start.js';
 import { checkMounts } from './mount-check.js';
 import { type BindRequest, pinSources } from './pins.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
-import { clearDead, removeSessionTask } from './remove.js';
-import { packRuncOptions } from './runc-options.js';
+import { clearDead, removeStuckTask } from './remove.js';
 import { writeSecrets } from './secrets.js';
 import { Session } from './session.js';
+import { packShimOptions } from './shim-options.js';
 import { makeDoor } from './supervisor/door.js';
-import { createTask } from './task.js';
+import { createTask, describeInit } from './task.js';
 import { removeContainer, removeLease } from './teardown.js';
 import { readUserFiles } from './user-files.js';
 import { noteUse, takeVolumes } from './volume-directory.js';
@@ -59,8 +60,7 @@ export interface CreateRequest {
   secrets: SecretBinding[];
   /** Values of all secrets, which are to be told to nobody. */
   known: string[];
-  /** What runc's shim runs instead of runc. */
-  runtimeBinary?: string | undefined;
+  runtime: RuntimeChoice;
   signal?: AbortSignal | undefined;
 }
 
@@ -146,6 +146,8 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     undo.defer('directory', () => whenOurs(() => removeDirectory(directory)), options);
     await makeDirectory(directory);
     checkAborted(signal);
+    // Goes with the directory.
+    if (needsNetworkPath(record.runtime)) await createNamespace(directory);
     const owner = resolveUser(user, files);
     if (secrets.length > 0) await writeSecrets(directory, secrets, mapUser(owner, userns));
     if (record.asked.executor === 'supervisor') await makeDoor(directory, mapUser(owner, userns));
@@ -176,16 +178,16 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const io = await prepareIo(directory, record);
   const creating = undo.acquire(
     'task',
-    () => createTask(channel, id, rootfs, io),
-    () => whenOurs(() => removeSessionTask(context, id)),
+    () => createTask(context, record, rootfs, io),
+    () => whenOurs(() => removeStuckTask(context, record)),
   );
   // Made while containerd works, by far the longest; the first exec finds them ready.
   const [initPid] = await settle([creating, context.fifos.prepare()]);
 
-  await checkMounts(context, { pid: initPid, spec, pins: pins.list });
+  await checkMounts(context, { pid: initPid, spec, pins: pins.list, record });
   checkAborted(signal);
   // The container holds its snapshot by itself from now on.
-  const init = { pid: initPid, cgroup: findCgroup(initPid) };
+  const init = describeInit(record, initPid);
   await settle([startMain(channel, { record, directory, init, spec }), removeLease(channel, id)]);
   undo.forget('lease');
   const session = new Session({ context, record, spec, init, undo });
@@ -205,17 +207,14 @@ async function findUserFiles(
 }
 
 function describeContainer(
-  { record, image, runtimeBinary }: CreateRequest,
+  { record, image, runtime: { name, options } }: CreateRequest,
   { spec, snapshotter }: { spec: OciSpec; snapshotter: string },
 ): Container {
   return {
     id: record.id,
     labels: buildLabels(record),
     image: image.name,
-    runtime: {
-      name: record.runtime,
-      options: runtimeBinary === undefined ? undefined : packRuncOptions(runtimeBinary),
-    },
+    runtime: { name, options: options && packShimOptions(options) },
     spec: packJson(SPEC_TYPE, spec),
     snapshotter,
     snapshotKey: record.id,

@@ -60,8 +60,8 @@ export interface Executor {
 export interface RunningExec {
   /** Unique in its session. */
   execId: string;
-  /** Program and arguments, as they were given. */
+  /** Program and arguments, as they were given; empty where the session's processes are none of this host's. */
   command: string[];
-  /** On the host. */
+  /** On the host; the hypervisor's under Kata. */
   pid: number;
 }

@@ -7,6 +7,7 @@ import { isDaemonAway } from '../rpc/errors.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { findShims } from './leftovers.js';
 import { type LogOptions, nameLog, openLogs, readLogs } from './logs.js';
+import { listDescendants, readStat } from './proc.js';
 
 /** For how long a daemon that is away is waited for, in ms: the command and its shim live on without it. */
 const AWAY_MS = 120_000;
@@ -94,7 +95,10 @@ export async function* readSessionLogs(
 export async function waitUntilWritten({ address, namespace }: Channel, id: string, directory: string): Promise<void> {
   const shims = findShims(address, namespace, 0).filter((shim) => shim.id === id);
   const logs = [nameLog(directory, 'stdout'), nameLog(directory, 'stderr')];
-  const isOpen = () => shims.some(({ pid }) => listOpen(pid).some((path) => logs.includes(path)));
+  const writes = (pid: number) => listOpen(pid).some((path) => logs.includes(path));
+  // A program that copies for the shim has them open for as long as there is a task: it sleeps when its pipe is empty.
+  const isCopying = (pid: number) => readStat(pid)?.state !== 'S' && writes(pid);
+  const isOpen = () => shims.some(({ pid }) => writes(pid) || listDescendants(pid).some(isCopying));
   for (const until = Date.now() + WRITE_MS; isOpen() && Date.now() < until; ) await sleep(POLL_MS);
 }
 

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DriverError } from '../core/error.js';
+import { hidesProcesses } from '../spec/runtime.js';
 import { makeFifos } from '../stdio/fifo-store.js';
 import { createLogs } from './logs.js';
 import type { SessionRecord } from './record.js';
@@ -12,13 +13,14 @@ export function nameStdin(directory: string): string {
 }
 
 /** Files for the session's own command; a session without one has no streams at all. */
-export async function prepareIo(directory: string, { command }: SessionRecord): Promise<TaskIo> {
+export async function prepareIo(directory: string, record: SessionRecord): Promise<TaskIo> {
+  const { command } = record;
   if (command === undefined) return { stdin: '', stdout: '', stderr: '', terminal: false };
   try {
     const logs = await createLogs(directory, command.terminal);
     const stdin = command.stdin ? nameStdin(directory) : '';
     if (stdin !== '') await makeStdin(stdin);
-    return { stdin, ...logs, terminal: command.terminal };
+    return { stdin, ...(hidesProcesses(record) ? nameLogger(logs) : logs), terminal: command.terminal };
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const isFull = code === 'ENOSPC' || code === 'EDQUOT' || /No space left|quota exceeded/.test(message);
@@ -28,6 +30,23 @@ export async function prepareIo(directory: string, { command }: SessionRecord): 
       { operation: 'prepare output', cause },
     );
   }
+}
+
+/**
+ * runc's shim alone is known to append to files: others take FIFOs and programs (runtime-v2 of containerd, "binary" URI).
+ * A FIFO would end with this process; a program is the shim's. It is given the streams as 3 and 4, says by closing 5
+ * that it is there, and is told by SIGTERM that it is to end, before all is written.
+ */
+function nameLogger({ stdout, stderr }: Pick<TaskIo, 'stdout' | 'stderr'>): Pick<TaskIo, 'stdout' | 'stderr'> {
+  const copies = [`cat <&3 >>${quote(stdout)} &`, ...(stderr === '' ? [] : [`cat <&4 >>${quote(stderr)} &`])];
+  const script = `trap '' TERM; exec 5>&-; ${copies.join(' ')} wait`;
+  const uri = `binary:///bin/sh?${new URLSearchParams({ '-c': script })}`;
+  return { stdout: uri, stderr: stderr === '' ? '' : uri };
+}
+
+/** For a shell. */
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
 }
 
 async function makeStdin(path: string): Promise<void> {

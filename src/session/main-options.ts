@@ -1,16 +1,17 @@
 import { Readable, Writable } from 'node:stream';
 import { abortSignal, accept, checkOptions, type Rule, TIMER_MS } from '../policy/rule.js';
-import { boolean, whole } from '../policy/schema.js';
+import { boolean, text, whole } from '../policy/schema.js';
 import type { AttachOptions } from './attach.js';
 import type { LogOptions } from './logs.js';
 import type { WatchStatsOptions } from './stats.js';
-import type { StopOptions } from './task.js';
+import type { StartOptions, StopOptions } from './task.js';
 
 const writable = accept((value) => value instanceof Writable, 'a Writable');
 
 const rules: {
   logs: Record<keyof LogOptions, Rule>;
   attach: Record<keyof AttachOptions, Rule>;
+  start: Record<keyof StartOptions, Rule>;
   stop: Record<keyof StopOptions, Rule>;
   watchStats: Record<keyof WatchStatsOptions, Rule>;
 } = {
@@ -22,6 +23,7 @@ const rules: {
     replay: boolean,
     signal: abortSignal,
   },
+  start: { runtime: text() },
   stop: { timeoutMs: whole(0, TIMER_MS, 'of ms'), signal: abortSignal },
   watchStats: { intervalMs: whole(1, TIMER_MS, 'of ms'), signal: abortSignal },
 };

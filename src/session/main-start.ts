@@ -1,24 +1,27 @@
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DriverError, type ErrorCode } from '../core/error.js';
+import { Cleanup } from '../core/cleanup.js';
+import { addSuppressed, DriverError, type ErrorCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import { createNamespace } from '../network/namespace.js';
 import type { Channel } from '../rpc/channel.js';
 import { listCommand } from '../spec/build.js';
 import { INIT_PATH } from '../spec/mounts.js';
+import { nameRuntime, needsNetworkPath } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
-import { findCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
 import { nameLog } from './logs.js';
 import { waitUntilWritten } from './main-end.js';
 import { prepareIo } from './main-io.js';
 import { checkMounts } from './mount-check.js';
+import { planMove } from './move.js';
 import { pinAgain } from './pins.js';
 import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
-import { removeSessionTask } from './remove.js';
+import { removeSessionTask, removeStuckTask } from './remove.js';
 import { withRootfs } from './rootfs-state.js';
 import { closeDoor, makeDoor } from './supervisor/door.js';
-import { createTask, type Init, readMounts, readTask, startTask } from './task.js';
+import { createTask, describeInit, type Init, readMounts, readTask, startTask } from './task.js';
 
 /** For how long the init may take to get to the command, in ms. */
 const START_MS = 10_000;
@@ -70,32 +73,62 @@ export async function startMain(channel: Channel, { record, directory, init, spe
   throw new DriverError(code, `command ${JSON.stringify(listCommand(spec)[0])} ${what}`, { operation: 'start' });
 }
 
-/** Runs a stopped session again, on the same root file system. */
-export function restartMain(context: SessionContext, main: Omit<MainStart, 'init'>): Promise<Init> {
+/** What a session is once it was started again. */
+export interface Restarted {
+  init: Init;
+  record: SessionRecord;
+  spec: OciSpec;
+}
+
+type Restart = Omit<MainStart, 'init'> & { runtime?: string | undefined };
+
+/** Runs a stopped session again, on the same root file system; by another runtime where one is named. */
+export function restartMain(context: SessionContext, main: Restart): Promise<Restarted> {
   return withRootfs(context, main.record, () => restart(context, main));
 }
 
-async function restart(context: SessionContext, main: Omit<MainStart, 'init'>): Promise<Init> {
+async function restart(context: SessionContext, { runtime, ...main }: Restart): Promise<Restarted> {
   const { channel } = context;
   const { id, snapshotter } = main.record;
   const { state } = await readTask(channel, id);
   if (state !== 'stopped') {
     throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
   }
-  if (main.record.asked.executor === 'supervisor') await makeDoor(main.directory, main.spec.process.user);
-  await using pins = await pinAgain(context, id, main.spec);
-  await removeSessionTask(context, id);
-  const mounts = await readMounts(channel, snapshotter, id);
-  const pid = await createTask(channel, id, mounts, await prepareIo(main.directory, main.record));
-  try {
-    await checkMounts(context, { pid, spec: main.spec, pins: pins.list });
-  } catch (error) {
+  const isMoved = runtime !== undefined && nameRuntime(runtime) !== main.record.runtime;
+  const move = isMoved ? await planMove(context, { id, directory: main.directory, runtime }) : undefined;
+  const { record, spec } = { ...main, ...move };
+  if (record.asked.executor === 'supervisor') await makeDoor(main.directory, spec.process.user);
+  await using pins = await pinAgain(context, id, spec);
+  return withUndo(async (undo) => {
     await removeSessionTask(context, id);
-    throw error;
+    if (move !== undefined) await undo.acquire('runtime', move.apply, move.revert);
+    // Gone with a restart of the host.
+    if (needsNetworkPath(record.runtime)) await createNamespace(main.directory);
+    const mounts = await readMounts(channel, snapshotter, id);
+    const io = await prepareIo(main.directory, record);
+    const pid = await undo.acquire(
+      'task',
+      () => createTask(context, record, mounts, io),
+      () => removeStuckTask(context, record),
+    );
+    await checkMounts(context, { pid, spec, pins: pins.list, record });
+    const init = describeInit(record, pid);
+    // One whose command cannot run is stopped, and its task tells how it ended.
+    if (move === undefined) undo.forget('task');
+    await startMain(channel, { ...main, record, spec, init });
+    return { init, record, spec };
+  });
+}
+
+/** Undoes what `work` has acquired when it fails; both failures are kept when both fail. */
+async function withUndo<T>(work: (undo: Cleanup) => Promise<T>): Promise<T> {
+  const undo = new Cleanup();
+  try {
+    return await work(undo);
+  } catch (error) {
+    const failure = await undo.run();
+    throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
   }
-  const init = { pid, cgroup: findCgroup(pid) };
-  await startMain(channel, { ...main, init });
-  return init;
 }
 
 /** False when the init has ended without the command having been seen. */

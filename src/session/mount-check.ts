@@ -1,26 +1,37 @@
-import { lstat, readlink } from 'node:fs/promises';
+import { lstat, readlink, stat } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { createInputError, DriverError } from '../core/error.js';
 import { isWithin } from '../policy/mounts.js';
+import { hidesProcesses } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
 import type { SessionContext } from './context.js';
 import { readMountTable } from './mount-table.js';
 import { findForbidden, type Pin } from './pins.js';
+import type { SessionRecord } from './record.js';
 
 /** Links that the kernel follows in one path (path_resolution(7)). */
 const MOST_LINKS = 40;
 const kernelPlaces = ['/proc', '/sys', '/dev'];
 
+interface MountCheck {
+  pid: number;
+  spec: OciSpec;
+  pins: readonly Pin[];
+  record: Pick<SessionRecord, 'runtime' | 'runtimeBinary'>;
+}
+
 /**
  * Looks at what is really mounted in a session that is created and not started: nothing of the user's has run, and
  * nothing can have hidden what the runtime did. Throws `aborted` when a source is another than the one that was
  * checked, when anything of it is not as restricted as was asked, file systems below it included, or when any mount is at
- * a place of the kernel's that was not asked for.
+ * a place of the kernel's that was not asked for. Where the host does not see inside, what it sees of the sources is
+ * looked at once more, and what became of them inside is for the runtime alone.
  */
 export async function checkMounts(
   context: SessionContext,
-  { pid, spec: { mounts }, pins }: { pid: number; spec: OciSpec; pins: readonly Pin[] },
+  { pid, spec: { mounts }, pins, record }: MountCheck,
 ): Promise<void> {
+  if (hidesProcesses(record)) return checkSources(context, pins);
   const root = `/proc/${pid}/root`;
   for (const { destination } of mounts) await checkPlace(root, destination);
   if (pins.length === 0) return;
@@ -50,6 +61,18 @@ export async function checkMounts(
     const missing = ['nosuid', 'nodev', ...(pin.readOnly ? ['ro'] : [])].find((option) => !options.includes(option));
     if (missing !== undefined) throw refuse(pin, `${point} is not ${missing}, and this host cannot make it so`);
   }
+}
+
+/** The names that the shim was given still stand for what was checked; one that was another for a moment is not seen. */
+async function checkSources(context: SessionContext, pins: readonly Pin[]): Promise<void> {
+  for (const { source, target, device, inode } of pins) {
+    const stats = await stat(source, { bigint: true }).catch(() => undefined);
+    if (stats?.dev === device && stats.ino === inode) continue;
+    const what = `mount of ${source} at ${target}: another file took its place while the session was created`;
+    throw new DriverError('aborted', what, { operation: 'check mounts' });
+  }
+  const [forbidden] = await findForbidden(context, pins);
+  if (forbidden !== undefined) throw createInputError('mounts', [forbidden]);
 }
 
 /**

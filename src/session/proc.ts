@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** What /proc/PID/stat says of a process on this host (proc(5)). */
 export interface ProcessStat {
@@ -17,6 +17,22 @@ export function readStat(pid: number): ProcessStat | undefined {
   // Counted from behind the command's name, which may hold blanks and brackets itself.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return { pid, state: fields[0] as string, parent: Number(fields[1]), startTime: Number(fields[19]) };
+}
+
+/** Children, and what they started (proc_pid_children(5)); one whose parent ended between two looks may be missing. */
+export function listDescendants(pid: number): number[] {
+  const threads = listNames(`/proc/${pid}/task`);
+  const children = threads.flatMap((thread) => readOptional(`/proc/${pid}/task/${thread}/children`)?.split(' ') ?? []);
+  return children.filter(Boolean).flatMap((child) => [Number(child), ...listDescendants(Number(child))]);
+}
+
+function listNames(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 /** Program and arguments, as the process shows them; empty when it is gone. */

@@ -4,11 +4,12 @@ import { ContainersService } from '../generated/github.com/containerd/containerd
 import { removeRootfs } from '../image/rootfs.js';
 import { packJson } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
+import { RUNC } from '../spec/runtime.js';
 import { isLive, isStillOurs, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { removeDirectory } from './directory.js';
 import { drainFifos } from './fifo-drain.js';
-import { removeSocket } from './leftovers.js';
+import { endShim, findShims, removeBundle, removeSocket } from './leftovers.js';
 import { withLock } from './lock.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
 import { removeContainer, removeLease, removeTask } from './teardown.js';
@@ -25,7 +26,7 @@ async function unmakeSession(context: SessionContext, record: SessionRecord): Pr
   const { channel, directory } = context;
   const { id, snapshotter } = record;
   const steps = [
-    () => removeSessionTask(context, id),
+    () => removeStuckTask(context, record),
     () => removeContainer(channel, id),
     () => noteUse(context, record.volumes),
     () => removeDirectory(join(directory, id)),
@@ -92,6 +93,18 @@ export async function removeSessionTask({ channel, directory }: SessionContext, 
   await removeSocket({ address: channel.address, namespace: channel.namespace, id });
 }
 
+/** The same, with a shim that stayed when its creation never returned: containerd does not know of it any more. */
+export async function removeStuckTask(context: SessionContext, { id, runtime }: SessionRecord): Promise<void> {
+  await removeSessionTask(context, id);
+  // runc's shim never stays, and to look for it takes as long as to destroy a session.
+  if (runtime === RUNC) return;
+  const { address, namespace } = context.channel;
+  for (const shim of findShims(address, namespace, 0).filter((found) => found.id === id)) {
+    await endShim(shim);
+    await removeBundle(shim);
+  }
+}
+
 /**
  * A task whose record was removed while it was still being created is listed and cannot be reached. With a record of
  * the id it can.
@@ -112,7 +125,7 @@ async function isRecreated(channel: Channel, id: string): Promise<boolean> {
         id,
         labels: {},
         image: '',
-        runtime: { name: 'io.containerd.runc.v2', options: undefined },
+        runtime: { name: RUNC, options: undefined },
         spec: packJson(SPEC_TYPE, {}),
         snapshotter: '',
         snapshotKey: '',

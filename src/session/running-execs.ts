@@ -200,9 +200,9 @@ export class RunningExecs {
       const running = this.#known.get(process);
       if (cgroup === undefined || init === undefined) {
         const started = Date.now();
-        const killed = running?.hasEnded ? [] : [process.pid];
         await process.signal(constants.signals.SIGKILL);
-        return { killed, survivors: [], verified: false, durationMs: Date.now() - started };
+        // The runtime was asked, and what came of that is not seen.
+        return { killed: [], survivors: [], verified: false, durationMs: Date.now() - started };
       }
       // One that ended before it was seen leaves no start time to tell its orphans by: all are in doubt then.
       const root = running?.root ?? { ...init, pid: process.pid };

@@ -3,6 +3,7 @@ import type { Cleanup } from '../core/cleanup.js';
 import type { FileChange } from '../image/changes.js';
 import type { Image } from '../image/image.js';
 import type { IsolationPolicy } from '../policy/types.js';
+import { hidesProcesses } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
 import { FifoPool } from '../stdio/fifo.js';
 import type { OutputChunk } from '../stdio/merge.js';
@@ -36,6 +37,7 @@ import {
   readMounts,
   renewInit,
   resumeTask,
+  type StartOptions,
   type StopOptions,
   stopTask,
 } from './task.js';
@@ -61,8 +63,6 @@ export interface SessionParts {
 export class Session implements AsyncDisposable {
   /** Begins with `cadre-`; stays the same for as long as the session lives. */
   readonly sessionId: string;
-  /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */
-  readonly runtime: string;
   readonly #context: SessionContext;
   #record: SessionRecord;
   readonly #life: Life;
@@ -70,13 +70,12 @@ export class Session implements AsyncDisposable {
   readonly #execs: RunningExecs;
   readonly #audit: SessionAudit;
   #init: Init;
-  readonly #spec: OciSpec;
+  #spec: OciSpec;
   #stopTrimming: () => void = () => undefined;
 
   /** @internal */
   constructor({ context, record, spec, init, undo }: SessionParts) {
     this.sessionId = record.id;
-    this.runtime = record.runtime;
     this.#context = context;
     this.#record = record;
     this.#life = new Life(context, record.id);
@@ -96,6 +95,11 @@ export class Session implements AsyncDisposable {
       killed: (execId, { killed }) => void this.#audit.tell({ action: 'kill', execId, killed }),
     });
     this.#removal = new Removal({ context, session: this, undo, execs: this.#execs, audit: this.#audit });
+  }
+
+  /** containerd's name of the runtime, such as `io.containerd.runc.v2`; `start` may choose another. */
+  get runtime(): string {
+    return this.#record.runtime;
   }
 
   /**
@@ -216,11 +220,19 @@ export class Session implements AsyncDisposable {
     await this.#audit.after({ action: 'stop' }, () => this.#life.while(stop));
   }
 
-  /** Runs a stopped session again, on the same root file system. Throws `failed-precondition` for one that runs. */
-  async start(): Promise<void> {
-    const main = { record: this.#record, directory: this.#directory, spec: this.#spec };
+  /**
+   * Runs a stopped session again, on the same root file system. On another runtime, its policy is compared with what that
+   * can do first: `CapabilityMismatchError` with what it cannot, and nothing has changed. One that fails to start there
+   * stays what it was. Throws `failed-precondition` for one that runs, and where the runtime is not there.
+   */
+  async start(options: StartOptions = {}): Promise<void> {
+    checkMainOptions('start', options);
+    const main = { record: this.#record, directory: this.#directory, spec: this.#spec, ...options };
     const restart = () => this.#life.while(() => restartMain(this.#context, main), { mayBeStopped: true });
-    this.#init = await this.#audit.run({ action: 'start' }, restart);
+    const { init, record, spec } = await this.#audit.run({ action: 'start' }, restart);
+    this.#init = init;
+    this.#record = record;
+    this.#spec = spec;
   }
 
   /**
@@ -278,7 +290,9 @@ export class Session implements AsyncDisposable {
 
   #chooseExecutor(): Executor {
     const { channel, fifos } = this.#context;
-    const tasks = new TaskExecutor(channel, this.sessionId, new FifoPool(this.#directory, fifos));
+    const tasks = new TaskExecutor(channel, this.sessionId, new FifoPool(this.#directory, fifos), () =>
+      hidesProcesses(this.#record),
+    );
     if (this.#record.asked.executor !== 'supervisor') return tasks;
     const { user } = this.#spec.process;
     return new SupervisorExecutor({

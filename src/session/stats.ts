@@ -79,7 +79,7 @@ function compare(before: Sample, { cpuNs, at, ...now }: Sample): SessionStats {
   return { ...now, cpuPercent: elapsedNs > 0 ? (Number(cpuNs - before.cpuNs) / elapsedNs) * 100 : 0 };
 }
 
-async function takeSample(channel: Channel, id: string, { pid }: Init): Promise<Sample> {
+async function takeSample(channel: Channel, id: string, { pid, cgroup }: Init): Promise<Sample> {
   const asked = performance.now();
   const { metrics } = await channel.unary(TasksService.metrics, { filters: [`id==${id}`] });
   // The counters are read somewhere between question and answer.
@@ -89,7 +89,7 @@ async function takeSample(channel: Channel, id: string, { pid }: Init): Promise<
   // The control group of a stopped session is there until it is started again or destroyed.
   const isRunning = counters !== undefined && (counters.pids > 0 || (await readTask(channel, id)).state !== 'stopped');
   if (!isRunning) throw new DriverError('failed-precondition', `session ${id} has no statistics: it does not run`);
-  return { time: new Date(), at, ...counters, ...readNetwork(pid) };
+  return { time: new Date(), at, ...counters, ...readNetwork(cgroup && pid) };
 }
 
 /** Of either generation of control groups. */
@@ -132,8 +132,8 @@ function boundLimit(limit: bigint | undefined): number {
   return limit === undefined || limit === 0n ? total : Math.min(Number(limit), total);
 }
 
-/** /proc/PID/net/dev (proc(5)) of the init: the counters of its network namespace. */
-function readNetwork(pid: number): { networkRxBytes: number; networkTxBytes: number } {
+/** /proc/PID/net/dev (proc(5)) of the init: the counters of its network namespace. A hypervisor's are not its guest's. */
+function readNetwork(pid: number | undefined): { networkRxBytes: number; networkTxBytes: number } {
   const total = { networkRxBytes: 0, networkTxBytes: 0 };
   for (const line of readOptional(`/proc/${pid}/net/dev`)?.split('\n').slice(2) ?? []) {
     const [name, counters = ''] = line.trim().split(':');

@@ -3,6 +3,7 @@ import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { Gate } from '../core/gate.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { ProcessDetails } from '../generated/github.com/containerd/containerd/api/types/runc/options/oci.js';
+import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import { packJson, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import type { FifoPool } from '../stdio/fifo.js';
@@ -29,9 +30,12 @@ export class TaskExecutor implements Executor {
   readonly #channel: Channel;
   readonly #containerId: string;
   readonly #fifos: FifoPool;
+  readonly #isHidden: () => boolean;
   readonly #starts = new Gate(STARTS_AT_ONCE);
 
-  constructor(channel: Channel, containerId: string, fifos: FifoPool) {
+  /** `isHidden`: whether the session's processes are none of this host's, now. */
+  constructor(channel: Channel, containerId: string, fifos: FifoPool, isHidden: () => boolean) {
+    this.#isHidden = isHidden;
     this.#channel = channel;
     this.#containerId = containerId;
     this.#fifos = fifos;
@@ -83,12 +87,28 @@ export class TaskExecutor implements Executor {
   }
 
   async list(): Promise<RunningExec[]> {
+    if (this.#isHidden()) return this.#listHidden();
     const { processes } = await this.#channel.unary(TasksService.listPids, { containerId: this.#containerId });
     return processes.flatMap(({ pid, info }) => {
       if (info === undefined) return [];
       const { execId } = unpackMessage('containerd.runc.v1.ProcessDetails', ProcessDetails, info);
       return execId === '' ? [] : [{ execId, pid, command: readCommand(pid) }];
     });
+  }
+
+  /** A shim whose processes are none of this host's lists its hypervisor alone; of each exec by its id it tells. */
+  async #listHidden(): Promise<RunningExec[]> {
+    const found = (await this.#fifos.listExecs()).map(async (execId): Promise<RunningExec[]> => {
+      const target = { containerId: this.#containerId, execId };
+      try {
+        const { process } = await this.#channel.unary(TasksService.get, target);
+        return process?.status === Status.RUNNING ? [{ execId, pid: process.pid, command: [] }] : [];
+      } catch (error) {
+        if (hasCode(error, 'not-found')) return [];
+        throw error;
+      }
+    });
+    return (await Promise.all(found)).flat();
   }
 
   #wait(execId: string): Promise<ExitStatus> {

@@ -10,9 +10,12 @@ import type { Mount } from '../generated/github.com/containerd/containerd/api/ty
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import type { Channel } from '../rpc/channel.js';
 import { explainFailure } from '../spec/failures.js';
+import { hidesProcesses, RUNC } from '../spec/runtime.js';
 import { findCgroup, type SessionCgroup } from './cgroup.js';
+import type { SessionContext } from './context.js';
 import { type KillReport, waitUntilGone } from './kill-tree.js';
 import { readStat } from './proc.js';
+import type { SessionRecord } from './record.js';
 import { isInitOf } from './teardown.js';
 
 const POLL_MS = 10;
@@ -36,12 +39,20 @@ export interface TaskInfo {
   exitCode?: number;
 }
 
-/** Resolves with the init's pid. */
-export async function createTask(channel: Channel, id: string, rootfs: Mount[], io: TaskIo): Promise<number> {
-  // No deadline and no signal: a creation that is given up may still come true behind our back.
+/**
+ * Resolves with the init's pid. No signal, and for runc no deadline: a creation that is given up may still come true
+ * behind our back. Of other shims it may never return; whoever gets `deadline-exceeded` has to remove what is left.
+ */
+export async function createTask(
+  { channel, createTimeoutMs }: Pick<SessionContext, 'channel' | 'createTimeoutMs'>,
+  { id, runtime }: Pick<SessionRecord, 'id' | 'runtime'>,
+  rootfs: Mount[],
+  io: TaskIo,
+): Promise<number> {
+  const deadlineMs = runtime === RUNC ? null : createTimeoutMs;
   const request = CreateTaskRequest.fromPartial({ containerId: id, rootfs, ...io });
   try {
-    return (await channel.unary(TasksService.create, request, { deadlineMs: null })).pid;
+    return (await channel.unary(TasksService.create, request, { deadlineMs })).pid;
   } catch (error) {
     throw describeFailure(error);
   }
@@ -105,6 +116,11 @@ export interface Init {
   cgroup: SessionCgroup | undefined;
 }
 
+/** The init of a session that has just been made. The pid may be a hypervisor's, whose cgroup is not the session's. */
+export function describeInit(record: Pick<SessionRecord, 'runtime' | 'runtimeBinary'>, pid: number): Init {
+  return { pid, cgroup: hidesProcesses(record) ? undefined : findCgroup(pid) };
+}
+
 /** The init as it is now: another process may have started the session again since. */
 export async function renewInit(channel: Channel, id: string, known: Init): Promise<Init> {
   // Where the host sees no cgroup, as under Kata, it sees no init either.
@@ -125,20 +141,24 @@ async function killTask(channel: Channel, id: string): Promise<void> {
 }
 
 /** Kills the whole session and reports what that reached. */
-export async function killSession(channel: Channel, id: string, { pid, cgroup }: Init): Promise<KillReport> {
+export async function killSession(channel: Channel, id: string, { cgroup }: Init): Promise<KillReport> {
   const started = Date.now();
   const members = (cgroup?.listPids() ?? []).map(readStat).filter((stat) => stat !== undefined);
   await killTask(channel, id);
   const survivors = await waitUntilGone(members);
   return {
-    killed: (cgroup === undefined ? [pid] : members.map((member) => member.pid)).filter(
-      (member) => !survivors.some((survivor) => survivor.pid === member),
-    ),
+    killed: members.map(({ pid }) => pid).filter((pid) => !survivors.some((survivor) => survivor.pid === pid)),
     survivors: survivors.map((survivor) => survivor.pid),
     // The kernel ends a pid namespace with its init (pid_namespaces(7)), so that an ended init is the proof.
     verified: cgroup !== undefined && survivors.length === 0,
     durationMs: Date.now() - started,
   };
+}
+
+/** How a session is started again. */
+export interface StartOptions {
+  /** As `CreateOptions.runtime`. Defaults to what the session has. */
+  runtime?: string;
 }
 
 /** How long a stop may take. */

@@ -6,9 +6,11 @@ import {
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { findMismatches } from '../policy/capabilities.js';
 import { MIB } from '../policy/fields.js';
+import { classifyRuntime } from '../policy/runtimes.js';
 import { parseUpdate } from '../policy/update.js';
 import { packJson } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
+import { keepGuestLimits } from '../spec/adapt.js';
 import { changeResources } from '../spec/resources.js';
 import type { OciResources, OciSpec } from '../spec/types.js';
 import { findRecord, readSpec } from './find.js';
@@ -41,7 +43,8 @@ export async function updateSession(channel: Channel, id: string, patch: unknown
     // The rest of it are defaults, and not what this session has.
     const faults = mismatches.filter(({ path }) => path.startsWith('resources.'));
     if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
-    const after = changeResources(before, change, host);
+    const changed = changeResources(before, change, host);
+    const after = classifyRuntime(record.runtime) === 'kata' ? keepGuestLimits(changed) : changed;
     const { state } = await readTask(channel, id);
     if (state !== 'stopped') await assertFits(channel, id, after);
     await apply(channel, container, { spec, before, after, isRunning: state !== 'stopped' });

@@ -42,10 +42,10 @@ export interface OciMount {
 }
 
 export interface OciResources {
-  devices: { allow: boolean; access: string }[];
+  devices?: { allow: boolean; access: string }[];
   memory?: { limit?: number; swap?: number };
   cpu?: { shares?: number; quota?: number; period?: number };
-  pids: { limit: number };
+  pids?: { limit: number };
   blockIO?: { weight?: number };
 }
 
@@ -87,5 +87,6 @@ export interface OciSpec {
   root: { path: string; readonly: boolean };
   hostname: string;
   mounts: OciMount[];
+  annotations?: Record<string, string>;
   linux: OciLinux;
 }

@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, renameSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DriverError } from '../core/error.js';
 import type { FifoStore } from './fifo-store.js';
@@ -49,6 +49,12 @@ export class FifoPool {
       });
     }
     return set;
+  }
+
+  /** Execs that may be there, whoever started them: their FIFOs bear their names. */
+  async listExecs(): Promise<string[]> {
+    const names = await readdir(this.#directory);
+    return names.flatMap((name) => /^(exec-[0-9a-f]+)\.stdout$/.exec(name)?.[1] ?? []);
   }
 
   /** The names that an exec's FIFOs have. */

@@ -30,6 +30,8 @@ function plan(broken: Channel) {
       host: readHostFacts(),
       hostEnv: {},
       executor: 'task',
+      runtime: 'runc',
+      runtimeOptions: {},
     }),
   };
 }

@@ -35,6 +35,8 @@ async function takeUp(id: string, counter: CallCounter): Promise<{ taken: Sessio
       host: readHostFacts(),
       hostEnv: {},
       executor: 'task' as const,
+      runtime: 'runc',
+      runtimeOptions: {},
     });
   const taken = await connectSession(session, id);
   session.channel = breakCall(real, counter);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { SessionInfo } from '../../src/index.js';
-import { context } from '../support/context.js';
+import { context, unseen } from '../support/context.js';
 import { EXECUTOR } from '../support/executor.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
@@ -48,7 +48,8 @@ describe('stop', () => {
     await using session = await createReady('');
     await using idle = await provider.createSession();
     const ignoring = await idle.spawn('sh', ['-c', 'trap "" TERM; while :; do sleep 0.02; done']);
-    for (const each of [session, idle]) {
+    // A guest's init is all that is sent a signal, and without a command ends of it.
+    for (const each of context.isKata ? [session] : [session, idle]) {
       const started = Date.now();
       const stopped = each.stop({ timeoutMs: 20_000, signal: AbortSignal.timeout(200) });
       await expect(stopped).rejects.toMatchObject({ code: 'canceled' });
@@ -71,7 +72,7 @@ test('start runs the command again on the same files, with the same limits', asy
   const script = 'echo run >> /root/runs; cat /root/runs | wc -l; sleep 1000';
   await using session = await provider.createSession({
     command: ['sh', '-c', script],
-    resources: { memoryMb: 64, pidsLimit: 20 },
+    resources: { memoryMb: 64, ...context.limitPids(20) },
   });
   await expect.poll(async () => (await collectLogs(session)).stdout).toBe('1\n');
   await session.exec('sh', ['-c', 'echo kept > /root/file']);
@@ -87,6 +88,7 @@ test('start runs the command again on the same files, with the same limits', asy
   expect((await session.exec('cat', ['/root/file'])).stdout).toBe('kept\n');
   const limits = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null';
   expect((await session.exec('sh', ['-c', limits])).stdout).toBe(`${64 * 1024 * 1024}\n`);
+  if (context.isKata) return;
   const { stderr } = await session.exec('sh', ['-c', 'for i in $(seq 30); do sleep 2 & done'], { drainMs: 50 });
   expect(stderr).toMatch(/can't fork/);
 });
@@ -97,12 +99,14 @@ test('a handle of a session that another process started again kills and measure
   await other.stop({ timeoutMs: 100 });
   await other.start();
   const timedOut = await session.exec('sh', ['-c', 'setsid sleep 1000 & sleep 1001'], { timeoutMs: 200 });
-  expect(timedOut.kill).toMatchObject({ survivors: [], verified: true });
-  expect((await session.stats()).pids).toBe(1);
-  expect(await session.kill()).toMatchObject({ survivors: [], verified: true });
+  const verified = !context.isKata;
+  expect(timedOut.kill).toMatchObject({ survivors: [], verified });
+  if (verified) expect((await session.stats()).pids).toBe(1);
+  expect(await session.kill()).toMatchObject({ survivors: [], verified });
 });
 
-test('a command that cannot run any more fails the start and leaves the session stopped', async () => {
+test('a command that cannot run any more fails the start and leaves the session stopped', async ({ skip }) => {
+  skip(context.isKata, unseen);
   await using session = await provider.createSession({ command: ['sh', '-c', 'cp /bin/busybox /root/x; rm /bin/sh'] });
   await waitUntilStopped(session);
   await expect(session.start()).rejects.toMatchObject({
@@ -139,9 +143,9 @@ test('kill reports what it reached, also of a paused session, and has nothing le
   await expect.poll(async () => (await session.exec('ps', ['-o', 'args'])).stdout).toContain('sleep 1001');
   await session.pause();
   const report = await session.kill();
-  expect(report).toMatchObject({ survivors: [], verified: true });
+  expect(report).toMatchObject({ survivors: [], verified: !context.isKata });
   // The init and both sleeps: the shell becomes the second.
-  expect(report.killed.length).toBeGreaterThanOrEqual(3);
+  expect(report.killed.length).toBeGreaterThanOrEqual(context.isKata ? 0 : 3);
   expect(await session.info()).toMatchObject({ state: 'stopped', exitCode: 137 });
   expect(await session.kill()).toMatchObject({ killed: [], survivors: [] });
 });
@@ -174,7 +178,7 @@ test('info and list tell the same, to every process', async () => {
     name: 'told',
     state: 'running',
     image: context.images.reference,
-    runtime: 'io.containerd.runc.v2',
+    runtime: `io.containerd.${context.isKata ? 'kata' : 'runc'}.v2`,
     executor: EXECUTOR,
     metadata: { team: 'a' },
     createdAt: expect.any(Date),

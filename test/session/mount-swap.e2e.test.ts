@@ -68,7 +68,15 @@ interface Disturbance {
 
 function createOn(disturbed: Channel, mounts: object[]) {
   const session = makeSessionContext(disturbed, directory, join(context.root, 'volumes', 'swap'));
-  const plan = { context: session, uuid: 'test', host: readHostFacts(), hostEnv: {}, executor: 'task' as const };
+  const plan = {
+    context: session,
+    uuid: 'test',
+    host: readHostFacts(),
+    hostEnv: {},
+    runtime: 'runc',
+    runtimeOptions: {},
+    executor: 'task' as const,
+  };
   return createSession(session, planSession(parsePolicy({ mounts }), {}, image, plan));
 }
 

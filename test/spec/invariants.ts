@@ -28,9 +28,9 @@ export const invariants: Record<string, (spec: OciSpec, policy: ResolvedPolicy) 
     const dropped = capabilities.drop.map((name) => `CAP_${name.toUpperCase().replace(/^CAP_/, '')}`);
     return Object.values(process.capabilities).every((set) => !set.some((name: string) => dropped.includes(name)));
   },
-  'the number of processes is limited': ({ linux }) => linux.resources.pids.limit > 0,
+  'the number of processes is limited': ({ linux }) => (linux.resources.pids?.limit ?? 0) > 0,
   'devices are denied but for those that are listed': ({ linux }) =>
-    linux.resources.devices[0]?.allow === false && linux.resources.devices[0].access === 'rwm',
+    linux.resources.devices?.[0]?.allow === false && linux.resources.devices[0].access === 'rwm',
   'swap is limited with memory': ({ linux: { resources } }) =>
     resources.memory?.limit === undefined || (resources.memory.swap ?? -1) >= resources.memory.limit,
   'the kernel is masked': ({ linux }) =>

@@ -10,14 +10,23 @@ export interface TestContext extends ProvidedDaemon {
   readonly namespace: string;
   /** For the provider's option of this name; goes with the daemon. */
   readonly stateRoot: string;
+  /** Sessions run behind the recording shim. */
+  readonly isKata: boolean;
+  /** What a session can be asked of that Kata's shims drop. */
+  readonly limitPids: (pidsLimit: number) => { pidsLimit?: number };
 }
+
+/** Why a test is skipped where Kata runs the sessions, or its double. */
+export const unseen = "the host does not see a guest's processes";
 
 /** The shared daemon of this project, the images on disk and a namespace of this file's own. */
 export const context: TestContext = openContext();
 
 function openContext(): TestContext {
   const daemon = inject('daemon');
-  return { ...daemon, namespace: nameNamespace(), stateRoot: join(daemon.root, 'sessions') };
+  const isKata = daemon.runtime === 'kata';
+  const limitPids = (pidsLimit: number) => (isKata ? {} : { pidsLimit });
+  return { ...daemon, namespace: nameNamespace(), stateRoot: join(daemon.root, 'sessions'), isKata, limitPids };
 }
 
 /**

@@ -5,6 +5,7 @@ import type { TestProject } from 'vitest/node';
 import { BUSYBOX_REFERENCE, buildDockerArchive, buildOciLayout } from './busybox.js';
 import { GENERATIONS, type Generation } from './containerd-binary.js';
 import { startDaemon } from './daemon.js';
+import { makeKataHost, RECORDING_SHIM } from './kata-host.js';
 
 /** What test files get through `inject('daemon')`, see context.ts. */
 export interface ProvidedDaemon {
@@ -12,6 +13,10 @@ export interface ProvidedDaemon {
   readonly root: string;
   readonly generation: Generation;
   readonly version: string;
+  /** Of sessions whose test names none. */
+  readonly runtime: 'runc' | 'kata';
+  /** For `DetectorOptions`: where Kata's prerequisites are looked for. */
+  readonly hostRoot: string | undefined;
   readonly images: {
     readonly reference: string;
     readonly dockerArchive: string;
@@ -20,9 +25,11 @@ export interface ProvidedDaemon {
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const generation = GENERATIONS.find((candidate) => project.name === `containerd-${candidate}`);
+  const [, runtime, number] = /^(containerd|kata)-(.*)$/.exec(project.name) ?? [];
+  const generation = GENERATIONS.find((candidate) => candidate === number);
   if (!generation) throw new Error(`no containerd generation in the project's name: ${project.name}`);
-  const daemon = await startDaemon({ generation });
+  const isKata = runtime === 'kata';
+  const daemon = await startDaemon({ generation, ...(isKata ? { path: [RECORDING_SHIM] } : {}) });
   const { address, root, version } = daemon;
   // Below the daemon's root, so that it goes with it.
   const directory = join(root, 'images');
@@ -34,7 +41,15 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   };
   writeFileSync(images.dockerArchive, buildDockerArchive());
   writeFileSync(images.ociLayout, buildOciLayout());
-  project.provide('daemon', { address, root, generation, version, images });
+  project.provide('daemon', {
+    address,
+    root,
+    generation,
+    version,
+    runtime: isKata ? 'kata' : 'runc',
+    hostRoot: isKata ? makeKataHost(join(root, 'kata-host')) : undefined,
+    images,
+  });
   return () => daemon.stop();
 }
 

@@ -1,6 +1,10 @@
 /** Hosts that have all that Kata stands on, as far as files tell, or all but some of it. No Kata is on them. */
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Holds the test double of Kata's shim, for a daemon's PATH. */
+export const RECORDING_SHIM = fileURLToPath(new URL('./recording-shim', import.meta.url));
 
 const parts = {
   '/dev/kvm': '',

@@ -11,10 +11,17 @@ export async function openProvider(
   options: Partial<ProviderOptions> = {},
   detector: DetectorOptions = {},
 ): Promise<ContainerdProvider> {
-  const { address, namespace, stateRoot, images } = context;
-  const volumeRoot = join(context.root, 'volumes');
-  const given = { executor: EXECUTOR, image: images.reference, address, namespace, stateRoot, volumeRoot };
-  const provider = new ContainerdProvider({ ...given, ...options }, detector);
+  const { address, namespace, stateRoot, images, runtime, hostRoot } = context;
+  const given = {
+    runtime,
+    executor: EXECUTOR,
+    image: images.reference,
+    address,
+    namespace,
+    stateRoot,
+    volumeRoot: join(context.root, 'volumes'),
+  };
+  const provider = new ContainerdProvider({ ...given, ...options }, { hostRoot, ...detector });
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);
   return provider;

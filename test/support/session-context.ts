@@ -20,6 +20,10 @@ export function makeSessionContext(channel: Channel, directory: string, volumes:
     userFiles: new UserFilesCache(),
     sessions: new Set(),
     unfinished: new Map(),
+    createTimeoutMs: 60_000,
+    chooseRuntime: () => {
+      throw new Error('this context chooses no runtime');
+    },
     plan: () => {
       throw new Error('this context plans nothing');
     },

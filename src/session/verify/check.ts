@@ -12,6 +12,8 @@ export interface Check {
   source: string;
   /** They are the same, or mean the same. */
   ok: boolean;
+  /** Nothing on this host knows it, only the guest of a virtual machine, or the runtime. */
+  unverifiable?: true;
 }
 
 /** What `session.verify()` found. */

@@ -69,15 +69,15 @@ function checkLegacy({ memory, cpu, pids, devices, blockIO }: OciResources, { re
     ...compare('cpu.quota', cpu?.quota, 'cpu', 'cpu.cfs_quota_us'),
     ...compare('cpu.period', cpu?.period, 'cpu', 'cpu.cfs_period_us'),
     ...compare('cpu.shares', cpu?.shares, 'cpu', 'cpu.shares'),
-    ...compare('pids.limit', pids.limit, 'pids', 'pids.max'),
+    ...compare('pids.limit', pids?.limit, 'pids', 'pids.max'),
     ...compare('blockIO.weight', blockIO?.weight, 'blkio', 'blkio.bfq.weight'),
-    ...checkDeviceRules(devices, read('devices', 'devices.list')),
+    ...checkDeviceRules(read('devices', 'devices.list'), devices),
   ];
 }
 
 function checkDeviceRules(
-  rules: OciResources['devices'],
   { text, source }: { text: string | undefined; source: string },
+  rules: OciResources['devices'] = [],
 ): Check[] {
   if (rules.every(({ allow }) => allow)) return [];
   const lines = text?.split('\n').filter(Boolean);
@@ -112,7 +112,7 @@ function checkUnified({ memory, cpu, pids, blockIO }: OciResources, { read }: Gr
     const weight = readLimit(text);
     checks.push(judge('cpu.shares', expected, weight, source, expected.includes(weight as number)));
   }
-  compare('pids.limit', pids.limit, 'pids.max');
+  compare('pids.limit', pids?.limit, 'pids.max');
   if (blockIO?.weight !== undefined) {
     const { text, source } = from('io.bfq.weight');
     checks.push(check('blockIO.weight', blockIO.weight, readLimit(text?.replace('default ', '')), source));

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from '../../core/error.js';
 import { unpackJson } from '../../rpc/any.js';
 import type { Channel } from '../../rpc/channel.js';
+import { hidesProcesses } from '../../spec/runtime.js';
 import type { OciSpec } from '../../spec/types.js';
 import { findRecord } from '../find.js';
 import { readCommand, readOptional, readStat } from '../proc.js';
@@ -10,6 +11,7 @@ import { checkAppArmor } from './apparmor.js';
 import type { Attestation, Check } from './check.js';
 import { check } from './check.js';
 import { checkDeviceNodes } from './device-nodes.js';
+import { verifyHidden } from './hidden.js';
 import { checkIdMaps } from './id-map.js';
 import { checkLimits } from './limits.js';
 import { checkMounts } from './mounts.js';
@@ -27,13 +29,14 @@ const POLL_MS = 2;
  * can ask; what is observed is the kernel's alone.
  */
 export async function verifySession(channel: Channel, id: string): Promise<Attestation> {
-  const { container } = await findRecord(channel, id);
+  const { container, record } = await findRecord(channel, id);
   if (container.spec === undefined) throw new DriverError('data-loss', `session ${id} has no spec`);
   const { state, pid } = await readTask(channel, id);
   if (state !== 'running' && state !== 'paused') {
     throw new DriverError('failed-precondition', `session ${id} is ${state}, and only a running one can be verified`);
   }
-  return verifyProcess(unpackJson(container.spec) as OciSpec, pid);
+  const spec = unpackJson(container.spec) as OciSpec;
+  return hidesProcesses(record) ? verifyHidden(spec, pid, record) : verifyProcess(spec, pid);
 }
 
 /** The same of any process that was started from the spec: an exec has the privileges and limits of the session. */

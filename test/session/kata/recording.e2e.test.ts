@@ -1,0 +1,151 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ContainerdProvider } from '../../../src/index.js';
+import type { OciSpec } from '../../../src/spec/types.js';
+import { context } from '../../support/context.js';
+import { type Daemon, nameNamespace, startDaemon } from '../../support/daemon.js';
+import { makeKataHost, RECORDING_SHIM } from '../../support/kata-host.js';
+import { observe, settle } from '../../support/leaks.js';
+
+// What containerd hands to Kata's shim, as a shim of that name keeps it. Nothing here shows what Kata makes of it.
+
+const directory = mkdtempSync(join(tmpdir(), 'recording-'));
+const namespace = nameNamespace();
+const stateRoot = join(directory, 'sessions');
+const hostRoot = makeKataHost(join(directory, 'host'));
+let daemon: Daemon;
+
+beforeAll(async () => {
+  const { generation } = context;
+  const env = { CADRE_RECORD: join(directory, 'record') };
+  daemon = await startDaemon({ generation, path: [RECORDING_SHIM], env });
+});
+afterAll(async () => {
+  await daemon.stop();
+  rmSync(directory, { recursive: true });
+});
+
+async function openOwn(options: Partial<ConstructorParameters<typeof ContainerdProvider>[0]> = {}) {
+  const { images } = context;
+  const given = { image: images.reference, address: daemon.address, namespace, stateRoot, runtime: 'kata' };
+  const provider = new ContainerdProvider(
+    { ...given, volumeRoot: join(directory, 'volumes'), ...options },
+    { hostRoot },
+  );
+  await provider.importImage(images.dockerArchive);
+  return provider;
+}
+
+const read = (id: string, name: string) => readFileSync(join(directory, 'record', id, name));
+const readConfig = (id: string) => JSON.parse(read(id, 'config.json').toString()) as OciSpec;
+
+describe('kata', () => {
+  test('is started by its name, told of no options, and given a document of its own', async () => {
+    const scope = { address: daemon.address, root: daemon.root, namespace, stateRoot };
+    await using provider = await openOwn();
+    const before = await observe(scope);
+    const session = await provider.createSession({ resources: { memoryMb: 512, cpus: 1.5, cpuShares: 512 } });
+    const { sessionId: id } = session;
+    expect(session.runtime).toBe('io.containerd.kata.v2');
+    const [, , ...rest] = read(id, 'arguments').toString().trimEnd().split('\n');
+    expect(read(id, 'arguments').toString()).toContain(`-namespace\n${namespace}\n-address\n${daemon.address}\n`);
+    expect(rest.slice(-3)).toEqual(['-id', id, 'start']);
+    expect(read(id, 'options')).toEqual(Buffer.alloc(0));
+    const { annotations, linux, process } = readConfig(id);
+    expect(annotations).toEqual({ 'io.katacontainers.config.runtime.disable_guest_seccomp': 'false' });
+    expect(linux.resources).toEqual({
+      memory: { limit: 512 * 1024 * 1024 },
+      cpu: { quota: 150_000, period: 100_000, shares: 512 },
+    });
+    expect(linux.seccomp?.defaultAction).toBe('SCMP_ACT_ERRNO');
+    expect(process.capabilities.bounding).toContain('CAP_CHOWN');
+    const network = linux.namespaces.filter(({ type }) => type === 'network');
+    expect(network).toEqual([{ type: 'network', path: expect.stringMatching(`^${stateRoot}/.*/${id}/netns$`) }]);
+    expect(await session.exec('sh', ['-c', 'ls /sys/class/net; echo x; exit 7'])).toMatchObject({
+      exitCode: 7,
+      stdout: 'lo\nx\n',
+    });
+    const { ok, checks } = await session.verify();
+    expect(ok).toBe(false);
+    expect(checks.filter((check) => check.ok).map(({ field }) => field)).toEqual(['linux.namespaces.network']);
+    expect(checks.every((check) => check.ok || check.unverifiable)).toBe(true);
+    await session.destroy();
+    expect(await settle({ ...scope, ids: [id] }, before)).toEqual(before);
+  });
+
+  test('without a limit resources are there and empty, without a filter no annotation is', async () => {
+    await using provider = await openOwn();
+    await using session = await provider.createSession({ seccomp: 'unconfined' });
+    const config = readConfig(session.sessionId);
+    expect(config.linux.resources).toEqual({});
+    expect(config).not.toHaveProperty('annotations');
+    expect(config.linux).not.toHaveProperty('seccomp');
+  });
+
+  test('sized by annotations, limits are those of the machine', async () => {
+    await using provider = await openOwn({ runtimeOptions: { sizing: 'annotations' } });
+    await using session = await provider.createSession({ resources: { memoryMb: 512, cpus: 1 } });
+    const { annotations, linux } = readConfig(session.sessionId);
+    expect(linux.resources).toEqual({});
+    expect(annotations).toMatchObject({
+      'io.katacontainers.config.hypervisor.default_memory': '512',
+      'io.katacontainers.config.hypervisor.default_vcpus': '1',
+      'io.katacontainers.config.hypervisor.default_max_vcpus': '1',
+    });
+    const refused = provider.createSession({ resources: { memoryMb: 128, cpus: 0.5 } });
+    await expect(refused).rejects.toMatchObject({ mismatchedAttributes: ['resources.memoryMb', 'resources.cpus'] });
+  });
+
+  test('what its shims drop is refused by name, and nothing was made', async () => {
+    await using provider = await openOwn();
+    const before = await observe({ address: daemon.address, root: daemon.root, namespace, stateRoot });
+    const resources = { pidsLimit: 64, ioWeight: 100 };
+    await expect(provider.createSession({ resources })).rejects.toMatchObject({
+      code: 'capability-mismatch',
+      mismatchedAttributes: ['resources.pidsLimit', 'resources.ioWeight'],
+    });
+    expect(await observe({ address: daemon.address, root: daemon.root, namespace, stateRoot })).toEqual(before);
+  });
+});
+
+describe('escalation', () => {
+  test('a stopped session starts again on another runtime, with its files, and back', async () => {
+    await using provider = await openOwn({ runtime: 'runc' });
+    await using session = await provider.createSession({ name: 'moved', resources: { memoryMb: 256 } });
+    await session.exec('sh', ['-c', 'echo kept >/root/file']);
+    await session.update({ resources: { memoryMb: 300 } });
+    await session.stop({ timeoutMs: 100 });
+    await session.start({ runtime: 'kata' });
+    expect(session.runtime).toBe('io.containerd.kata.v2');
+    expect((await session.exec('cat', ['/root/file'])).stdout).toBe('kept\n');
+    expect(await (await provider.connect('moved')).info()).toMatchObject({ runtime: 'io.containerd.kata.v2' });
+    const moved = readConfig(session.sessionId);
+    expect(moved.linux.resources).toEqual({ memory: { limit: 300 * 1024 * 1024 } });
+    expect(moved.linux.namespaces).toContainEqual({ type: 'network', path: expect.stringContaining('/netns') });
+    await session.stop({ timeoutMs: 100 });
+    await session.start({ runtime: 'runc' });
+    expect((await session.exec('cat', ['/root/file'])).stdout).toBe('kept\n');
+    expect((await session.verify()).checks.filter(({ ok }) => !ok)).toEqual([]);
+  });
+
+  test('what the other runtime cannot honour is refused by name, and nothing has changed', async () => {
+    await using provider = await openOwn({ runtime: 'runc' });
+    await using session = await provider.createSession();
+    await session.update({ resources: { pidsLimit: 64 } });
+    await expect(session.start({ runtime: 'kata' })).rejects.toMatchObject({ code: 'failed-precondition' });
+    await session.stop({ timeoutMs: 100 });
+    await expect(session.start({ runtime: 'kata' })).rejects.toMatchObject({
+      code: 'capability-mismatch',
+      mismatchedAttributes: ['resources.pidsLimit'],
+    });
+    await expect(session.start({ runtime: 'io.containerd.absent.v1' })).rejects.toMatchObject({
+      code: 'failed-precondition',
+      message: expect.stringContaining('containerd-shim-absent-v1'),
+    });
+    expect((await session.info()).runtime).toBe('io.containerd.runc.v2');
+    await session.start();
+    expect((await session.exec('true')).exitCode).toBe(0);
+  });
+});
