@@ -91,7 +91,8 @@ describe('a creation that fails', async () => {
   test('because its runtime does not exist leaves nothing', async () => {
     const { session, request } = plan(channel);
     const record = { ...request.record, runtime: 'io.containerd.absent.v2' };
-    await expect(createSession(session, { ...request, record })).rejects.toMatchObject({ operation: 'Tasks.Create' });
+    const runtime = { name: record.runtime };
+    await expect(createSession(session, { ...request, record, runtime })).rejects.toMatchObject({ operation: 'Tasks.Create' });
     expect(await settle({ ...context, stateRoot: directory }, before)).toEqual(before);
   });
 });
