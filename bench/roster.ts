@@ -42,6 +42,7 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
   });
   const spec = await writeTemplate(ground, ours);
   const describe: Record<Exclude<PeerName, 'ours'>, () => PeerCommand | Promise<PeerCommand>> = {
+    supervisor: () => describeOurs(ground, [], 'supervisor'),
     go: () => describeGo(ground, 'go', 'client'),
     ctr: () => describeGo(ground, 'ctr', 'ctr'),
     runc: () => describeGo(ground, 'runc', 'runc'),
@@ -64,11 +65,16 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
  */
 const holdFlags = ['--expose-gc', '--max-semi-space-size=1'];
 
-function describeOurs(ground: Ground, flags: readonly string[] = []): PeerCommand {
-  const scratch = ground.scratch('ours');
-  const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY });
+function describeOurs(
+  ground: Ground,
+  flags: readonly string[] = [],
+  name: 'ours' | 'supervisor' = 'ours',
+): PeerCommand {
+  const scratch = ground.scratch(name);
+  const executor = name === 'supervisor' ? 'supervisor' : 'task';
+  const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY, executor });
   const command = [process.execPath, ...flags, script('ours'), settings];
-  return { name: 'ours', version: `dist on node ${process.version}`, command, log: nameLog(scratch) };
+  return { name, version: `dist on node ${process.version}`, command, log: nameLog(scratch) };
 }
 
 function describeGo(ground: Ground, name: PeerName, mode: string): PeerCommand {

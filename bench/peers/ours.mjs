@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { ContainerdProvider } from '@cadre-dev/runtime-provider-containerd';
 import { serve } from './serve.mjs';
 
-const { address, namespace, image, scratch, policy } = JSON.parse(process.argv[2] ?? '{}');
-const provider = new ContainerdProvider({ image, address, namespace, stateRoot: scratch });
+const { address, namespace, image, scratch, policy, executor } = JSON.parse(process.argv[2] ?? '{}');
+const provider = new ContainerdProvider({ image, address, namespace, stateRoot: scratch, executor });
 
 await serve({
   async create() {

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { DriverError, hasCode } from '../../core/error.js';
 import { FrameReader } from './frames.js';
-import { answer, encodeFrame, encodeHello, MAGIC, VERSION } from './protocol.js';
+import { answer, encodeFrame, encodeHeader, encodeHello, MAGIC, VERSION } from './protocol.js';
 
 const CHUNK_BYTES = 256 * 1024;
+/** A payload of less is copied behind its header, one of more goes to the kernel beside it. */
+const COPY_BYTES = 4096;
 /** The supervisor answers from its loop; only a frozen session keeps it from that. */
 const WELCOME_MS = 10_000;
 
@@ -84,7 +86,14 @@ export class Link {
   }
 
   send(type: number, stream: number, payload?: Uint8Array, done?: () => void): void {
-    this.#socket.write(encodeFrame(type, stream, payload), done);
+    if (payload === undefined || payload.length < COPY_BYTES) {
+      this.#socket.write(encodeFrame(type, stream, payload), done);
+      return;
+    }
+    this.#socket.cork();
+    this.#socket.write(encodeHeader(type, stream, payload.length));
+    this.#socket.write(payload, done);
+    this.#socket.uncork();
   }
 
   close(): void {

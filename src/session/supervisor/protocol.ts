@@ -42,14 +42,12 @@ export const stage = { fork: 0, cwd: 1, run: 2, name: 3 } as const;
 const WITH_INPUT = 1;
 const WITH_TERMINAL = 2;
 
-export function encodeFrame(type: number, stream: number, payload?: Uint8Array): Buffer {
-  const size = payload?.length ?? 0;
-  const frame = Buffer.allocUnsafe(HEADER_BYTES + size);
-  frame.writeUInt32LE(size, 0);
-  frame.writeUInt32LE(type, 4);
-  frame.writeUInt32LE(stream, 8);
-  if (payload !== undefined) frame.set(payload, HEADER_BYTES);
-  return frame;
+export function encodeHeader(type: number, stream: number, size: number): Buffer {
+  return encodeNumbers(size, type, stream);
+}
+
+export function encodeFrame(type: number, stream: number, payload: Uint8Array = new Uint8Array()): Buffer {
+  return Buffer.concat([encodeHeader(type, stream, payload.length), payload]);
 }
 
 export function encodeNumbers(...values: number[]): Buffer {
