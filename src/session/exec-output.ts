@@ -4,7 +4,7 @@ import { finished } from 'node:stream/promises';
 import { BoundedBuffer } from '../stdio/bounded-buffer.js';
 import { drain } from '../stdio/drain.js';
 import { mergeOutput, type OutputChunk } from '../stdio/merge.js';
-import { FifoReader } from '../stdio/reader.js';
+import { isDivertible } from '../stdio/reader.js';
 import { createTextListener } from '../stdio/text.js';
 import type { ExecResult, ResolvedExecOptions } from './exec-options.js';
 
@@ -132,5 +132,5 @@ function listen(
 
 /** The short way to our own listener, for as long as nobody else listens. */
 function divert(stream: Readable, sink: ((chunk: Uint8Array) => void) | undefined): void {
-  if (stream instanceof FifoReader) stream.divert(sink);
+  if (isDivertible(stream)) stream.divert(sink);
 }

@@ -7,13 +7,27 @@ const CHUNK_BYTES = 256 * 1024;
 /** One for all readers: each read is copied out of it before the next one can happen. */
 let readBuffer: Buffer | undefined;
 
+/** A stream whose bytes can be had without it. */
+export interface Divertible {
+  /**
+   * Hands what comes from now on to `sink` instead of the stream, until there is none: without a chunk for each read and
+   * its way through the stream that takes half the CPU time. The bytes are lent for the call alone. The stream must flow
+   * with nothing in it, and ends as ever.
+   */
+  divert(sink: ((bytes: Uint8Array) => void) | undefined): void;
+}
+
+export function isDivertible(stream: Readable): stream is Readable & Divertible {
+  return 'divert' in stream;
+}
+
 /**
  * The reading end of a FIFO as a stream, with backpressure down to the process that writes.
  *
  * Opened O_RDONLY | O_NONBLOCK: the open returns before a writer exists, no thread of the pool waits in it, and the
  * stream ends when the last writer closes (an O_RDWR reader would never see that end).
  */
-export class FifoReader extends Readable {
+export class FifoReader extends Readable implements Divertible {
   readonly #socket: Socket;
   #sink: ((bytes: Uint8Array) => void) | undefined;
 
@@ -42,11 +56,6 @@ export class FifoReader extends Readable {
     this.#socket.on('error', (error) => this.destroy(error));
   }
 
-  /**
-   * Hands what is read from now on to `sink` instead of the stream, until there is none: without a chunk for each read and
-   * its way through the stream that takes half the CPU time. The bytes are lent for the call alone. The stream must flow
-   * with nothing in it, and ends as ever.
-   */
   divert(sink: ((bytes: Uint8Array) => void) | undefined): void {
     this.#sink = sink;
   }

@@ -1,4 +1,5 @@
 import { Readable, Writable } from 'node:stream';
+import type { Divertible } from '../../stdio/reader.js';
 import type { Link } from './link.js';
 import { encodeNumbers, MAX_DATA, request } from './protocol.js';
 
@@ -9,10 +10,11 @@ const STEP_BYTES = 64 * 1024;
 const END_OF_LINE_AND_INPUT = Buffer.from('\x04\x04');
 
 /** Output of one command. What its reader has not taken stays with the supervisor, and holds up the command alone. */
-export class RemoteOutput extends Readable {
+export class RemoteOutput extends Readable implements Divertible {
   readonly #link: Link;
   readonly #stream: number;
   readonly #source: 0 | 1;
+  #sink: ((bytes: Uint8Array) => void) | undefined;
   /** Bytes that came here and were not yet told to be taken. */
   #untold = 0;
 
@@ -23,8 +25,18 @@ export class RemoteOutput extends Readable {
     this.#source = source;
   }
 
+  divert(sink: ((bytes: Uint8Array) => void) | undefined): void {
+    this.#sink = sink;
+  }
+
   /** `piece` is copied: it lies in a buffer that is used again. */
   receive(piece: Uint8Array): void {
+    if (this.#sink !== undefined) {
+      this.#untold += piece.length;
+      this.#sink(piece);
+      this.#tell();
+      return;
+    }
     const copy = Buffer.allocUnsafe(piece.length);
     copy.set(piece);
     this.#untold += piece.length;
