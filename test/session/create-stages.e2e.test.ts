@@ -92,7 +92,9 @@ describe('a creation that fails', async () => {
     const { session, request } = plan(channel);
     const record = { ...request.record, runtime: 'io.containerd.absent.v2' };
     const runtime = { name: record.runtime };
-    await expect(createSession(session, { ...request, record, runtime })).rejects.toMatchObject({ operation: 'Tasks.Create' });
+    await expect(createSession(session, { ...request, record, runtime })).rejects.toMatchObject({
+      operation: 'Tasks.Create',
+    });
     expect(await settle({ ...context, stateRoot: directory }, before)).toEqual(before);
   });
 });
