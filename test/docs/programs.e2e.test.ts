@@ -73,5 +73,5 @@ test('every example of docs/exec.md does what the page says', () => {
   const live = 'stdout 1\n\nstdout 2\n\nstdout 3\n\n0 \\d+\n';
   const killed = '\\[ \\d+ \\] \\[\\] true\n';
   const terminal = '[^]*tty; exit\n/dev/pts/\\d\n\n';
-  expect(printed).toMatch(new RegExp(`^${result}${live}${killed}${terminal}$`));
+  expect(printed).toMatch(new RegExp(`^${result}${live}${killed}${terminal}quick\n\n$`));
 });
