@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { describeCapabilities } from '../../src/policy/capabilities.js';
 import { explainFailure } from '../../src/spec/failures.js';
 import { checkContainerd, checkRuntime, type RuntimeFacts } from '../../src/spec/prerequisites.js';
 
@@ -35,4 +36,16 @@ test('the table of checks has each that the doctor makes for Kata', () => {
   };
   const checks = [checkContainerd('2.1.9'), ...checkRuntime('io.containerd.kata.v2', facts)];
   expect(readTable('## Prepare a host').map(([name]) => plain(name))).toEqual(checks.map(({ name }) => name));
+});
+
+test('the page names all that Kata drops and runc does not', () => {
+  const list = (runtime: string) =>
+    Object.keys(describeCapabilities({ cpus: 1, memoryBytes: 1, runtime, containerd: '2.1.9' }).unsupported);
+  const [, refused = ''] = /Refused on Kata where a policy asks for it: (.*?)\n\n/s.exec(page) ?? [];
+  const named = [...refused.matchAll(/`([\w.]+)`/g)].map(([, feature]) => feature);
+  expect(named.sort()).toEqual(
+    list('kata')
+      .filter((feature) => !list('runc').includes(feature))
+      .sort(),
+  );
 });

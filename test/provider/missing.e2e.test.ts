@@ -1,9 +1,12 @@
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import { context } from '../support/context.js';
+import { type Daemon, nameNamespace, startDaemon } from '../support/daemon.js';
+import { makeKataHost, makeShim, type Part } from '../support/kata-host.js';
 import { observe } from '../support/leaks.js';
 
 const before = await observe(context);
@@ -47,5 +50,52 @@ describe('a socket that is none of containerd', () => {
     expect({ healthy, message }).toEqual({ healthy: false, message: expect.stringContaining(address) });
     await provider.close();
     rmSync(address, { force: true });
+  });
+});
+
+describe('Kata without one part of it is refused, with how to get it, and never run on runc', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'missing-'));
+  let daemon: Daemon;
+  beforeAll(async () => {
+    makeShim(join(directory, 'bin'));
+    daemon = await startDaemon({ generation: context.generation, path: [join(directory, 'bin')] });
+  });
+  afterAll(async () => {
+    await daemon.stop();
+    rmSync(directory, { recursive: true });
+  });
+
+  test.each<[what: string, missing: Part[], hasShim: boolean, text: string, remedy: string]>([
+    ['shim', [], false, 'no containerd-shim-kata-v2', 'install Kata Containers 3 or later and link'],
+    ['device of KVM', ['/dev/kvm'], true, '/dev/kvm (not there)', 'load the module kvm_intel or kvm_amd'],
+    ['device of vsock', ['/dev/vhost-vsock'], true, '/dev/vhost-vsock (not there)', 'load the module vhost_vsock'],
+    [
+      'configuration',
+      ['/etc/kata-containers/configuration.toml'],
+      true,
+      'no configuration.toml',
+      '/etc/kata-containers',
+    ],
+  ])('%s', async (_, missing, hasShim, text, remedy) => {
+    const scope = { ...context, namespace: nameNamespace(), ...(hasShim ? daemon : {}) };
+    const hostRoot = makeKataHost(mkdtempSync(join(directory, 'host-')), missing);
+    const { address, namespace, stateRoot } = scope;
+    // There is no such image: what is looked for after the runtime is not come to.
+    const options = { image: 'absent:1', pull: 'never', runtime: 'kata', address, namespace, stateRoot } as const;
+    const provider = new ContainerdProvider(options, { hostRoot });
+    const empty = await observe(scope);
+    const started = Date.now();
+    await expect(provider.createSession()).rejects.toMatchObject({
+      code: 'failed-precondition',
+      message: expect.stringMatching(/^sessions cannot run on io\.containerd\.kata\.v2 here; [^;]+$/),
+      remedy: expect.stringContaining(remedy),
+    });
+    await expect(provider.createSession()).rejects.toThrow(text);
+    expect(Date.now() - started).toBeLessThan(2_000);
+    expect(await observe(scope)).toEqual(empty);
+    const { healthy, details } = await provider.healthCheck();
+    expect(healthy).toBe(false);
+    expect(details.checks.filter(({ state }) => state === 'failed')).toHaveLength(1);
+    await provider.close();
   });
 });
