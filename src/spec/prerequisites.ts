@@ -70,7 +70,8 @@ export function checkContainerd(version: string): HostCheck {
 /** What a runtime stands on, each with what was found and, where it is missing, how to get it. */
 export function checkRuntime(runtime: string, facts: RuntimeFacts): HostCheck[] {
   const kind = classifyRuntime(runtime);
-  const place = runtime.startsWith('/') ? 'at its path' : 'on the PATH of containerd';
+  const known = facts.isCertain ? 'on the PATH of containerd' : 'in the usual places';
+  const place = runtime.startsWith('/') ? 'at its path' : known;
   const shim = judge(`shim of ${runtime}`, facts.shim !== undefined, {
     found: facts.shim ?? `no ${nameShim(runtime)} ${place}`,
     remedy: tellShim(runtime),
@@ -150,7 +151,7 @@ const runcFixes: { cves: string; isFixed: (minor: number, patch: number) => bool
 function checkRunc({ runc, isCertain }: RuntimeFacts): HostCheck {
   if (runc === undefined) {
     const remedy = 'install runc into a directory on the PATH of containerd';
-    const found = isCertain ? 'no runc on the PATH of containerd' : 'no runc on PATH';
+    const found = `no runc ${isCertain ? 'on the PATH of containerd' : 'in the usual places'}`;
     return { name: 'runc', state: isCertain ? 'failed' : 'warning', found, remedy };
   }
   const { path, says, problem } = runc;

@@ -6,6 +6,7 @@ import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
 import { type CreateOptions, parseCreateOptions } from '../provider/create-options.js';
 import type { ExecOptions, ExecResult } from '../session/exec-options.js';
 import { assumeLinux } from '../spec/host.js';
+import { checkRuntimeChoice } from '../spec/runtime.js';
 import { MockSession } from './mock-session.js';
 import { answerCommand, type MockAnswer, type MockCall, type MockResult, Script } from './script.js';
 
@@ -74,7 +75,10 @@ export class MockProvider implements AsyncDisposable {
   async createSession(given: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<MockSession> {
     const { session: asked, policy } = parseCreateOptions(given);
     const place = asked.runtime === undefined ? this.#place : { ...this.#place, runtime: asked.runtime };
-    const faults = findMismatches(policy, place);
+    const faults = [
+      ...findMismatches(policy, place),
+      ...checkRuntimeChoice({ runtime: place.runtime ?? 'runc', resources: policy.resources }),
+    ];
     if (faults.length > 0) throw new CapabilityMismatchError(this.name, faults);
     const { name } = asked;
     const isTaken = this.sessions.some((session) => name !== undefined && session.asked.name === name);

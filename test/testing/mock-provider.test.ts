@@ -55,6 +55,7 @@ describe('what the real provider refuses is refused', () => {
       { runtime: 'kata', resources: { pidsLimit: 9 } },
       { mismatchedAttributes: ['resources.pidsLimit'] },
     ],
+    ['a runtime that none is called', { runtime: 'wasm' }, { mismatchedAttributes: ['runtime'] }],
   ])('%s', async (_, given, expected) => {
     await expect(new MockProvider().createSession(given)).rejects.toMatchObject(expected);
   });
