@@ -1,0 +1,88 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test } from 'vitest';
+import { Any } from '../../../src/generated/google/protobuf/any.js';
+import { ContainerdProvider } from '../../../src/index.js';
+import type { ProviderOptions } from '../../../src/provider/options.js';
+import { findShims } from '../../../src/session/leftovers.js';
+import { context } from '../../support/context.js';
+import { nameNamespace, startDaemon } from '../../support/daemon.js';
+import { makeKataHost, RECORDING_SHIM } from '../../support/kata-host.js';
+import { observe, settle } from '../../support/leaks.js';
+
+// The bytes that containerd sends to the shim itself, by a tap between the two.
+
+const directory = mkdtempSync(join(tmpdir(), 'handed-'));
+const hostRoot = makeKataHost(join(directory, 'host'));
+const record = join(directory, 'record');
+afterAll(() => rmSync(directory, { recursive: true }));
+
+async function open(env: Record<string, string>, options: Partial<ProviderOptions>) {
+  const { generation, images } = context;
+  const tap = join(RECORDING_SHIM, 'tap.mjs');
+  const daemon = await startDaemon({
+    generation,
+    path: [RECORDING_SHIM],
+    env: { CADRE_RECORD: record, CADRE_TAP: tap, ...env },
+  });
+  const namespace = nameNamespace();
+  const stateRoot = join(directory, namespace);
+  const provider = new ContainerdProvider(
+    {
+      image: images.reference,
+      address: daemon.address,
+      namespace,
+      stateRoot,
+      volumeRoot: join(stateRoot, 'volumes'),
+      runtime: 'kata',
+      ...options,
+    },
+    { hostRoot },
+  );
+  await provider.importImage(images.dockerArchive);
+  return { daemon, provider, scope: { address: daemon.address, root: daemon.root, namespace, stateRoot } };
+}
+
+test('the options are those of the general type, byte for byte, and the output goes to a program', async () => {
+  const configPath = '/etc/kata-containers/configuration.toml';
+  const { daemon, provider, scope } = await open({}, { runtimeOptions: { configPath } });
+  await using _daemon = daemon;
+  await using _provider = provider;
+  await using session = await provider.createSession({ command: ['sh', '-c', 'echo out; sleep 1000'] });
+  const read = (name: string) => readFileSync(join(record, session.sessionId, name));
+  // runtimeoptions.v1.Options of containerd: config_path is field 2.
+  const value = Buffer.concat([Buffer.from([0x12, configPath.length]), Buffer.from(configPath)]);
+  const any = Buffer.from(Any.encode(Any.create({ typeUrl: 'runtimeoptions.v1.Options', value })).finish());
+  expect(read('options')).toEqual(any);
+  // The shim's own request: 1 id, 2 bundle, 3 mounts, 4 terminal, 5 to 7 the streams, 10 options.
+  const create = read('create');
+  expect(create.subarray(0, 2 + session.sessionId.length)).toEqual(
+    Buffer.concat([Buffer.from([0x0a, session.sessionId.length]), Buffer.from(session.sessionId)]),
+  );
+  expect(create.includes(Buffer.concat([Buffer.from([0x52, any.length]), any]))).toBe(true);
+  const text = decodeURIComponent(create.toString('latin1').replaceAll('+', ' '));
+  expect(text).toContain("binary:///bin/sh?-c=trap '' TERM; exec 5>&-; cat <&3 >>'");
+  expect(text).toContain(`>>'${scope.stateRoot}/`);
+});
+
+test('a creation that never returns is given up after its time, and nothing is left', {
+  timeout: 120_000,
+}, async () => {
+  const { daemon, provider, scope } = await open({ CADRE_TAP_HANG: '1' }, { createTimeoutMs: 3_000 });
+  await using _daemon = daemon;
+  await using _provider = provider;
+  const before = await observe(scope);
+  const created = readdirSync(record);
+  const started = Date.now();
+  await expect(provider.createSession()).rejects.toMatchObject({
+    code: 'deadline-exceeded',
+    operation: expect.stringContaining('Tasks.Create'),
+  });
+  expect(Date.now() - started).toBeLessThan(60_000);
+  expect(await settle(scope, before)).toEqual(before);
+  expect(findShims(scope.address, scope.namespace, 0)).toEqual([]);
+  // It was in the shim, and stayed there.
+  const [id = ''] = readdirSync(record).filter((name) => !created.includes(name));
+  expect(readFileSync(join(record, id, 'unanswered'), 'utf8')).toMatch(/^Create\n/);
+});
