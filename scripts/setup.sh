@@ -20,10 +20,10 @@ node -e '
   process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1);
 ' || refuse "needs Node 20.19 or newer; this is $(node --version)"
 
-packages=(containerd runc busybox-static catatonit)
+packages=(containerd runc busybox-static catatonit containernetworking-plugins iproute2 iptables)
 case ${1:-} in
   '') ;;
-  --tests) packages+=(crun containernetworking-plugins docker-registry openssl zstd buildah strace git iproute2 iptables tmux zsh fish gcc libc6-dev musl-tools golang-github-opencontainers-specs-dev) ;;
+  --tests) packages+=(crun docker-registry openssl zstd buildah strace git tmux zsh fish gcc libc6-dev musl-tools golang-github-opencontainers-specs-dev) ;;
   *) refuse "unknown argument: $1" ;;
 esac
 

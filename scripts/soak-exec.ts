@@ -23,7 +23,7 @@ async function soak(generation: Generation, count: number): Promise<boolean> {
     const options = { image: BUSYBOX_REFERENCE, address: daemon.address, namespace: nameNamespace() };
     await using provider = new ContainerdProvider({ ...options, stateRoot: join(daemon.root, 'sessions') });
     await provider.importImage(archive);
-    await using session = await provider.createSession();
+    await using session = await provider.createSession({ networkMode: 'none' });
     const shim = findShim(session.sessionId);
     const run = (i: number) => {
       const args = ['-c', 'cat; echo err$1 >&2; exit $2', 'sh', String(i), String(i % 256)];

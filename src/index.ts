@@ -32,6 +32,8 @@ export type { RegistryCredentials, RegistryOptions } from './image/registry/opti
 export type { UnpackOptions } from './image/unpack.js';
 export type { ImageBytes, ImageUsage } from './image/usage.js';
 export type { RemoveUsedImageOptions } from './image/users.js';
+export type { Network } from './network/networks.js';
+export type { OpenPort } from './network/ports.js';
 export type { Capabilities, Place } from './policy/capabilities.js';
 export type { PolicyDefaults } from './policy/defaults.js';
 export { diffPolicies, type PolicyChange } from './policy/diff.js';
@@ -54,6 +56,7 @@ export type { CreateOptions, SessionOptions } from './provider/create-options.js
 export type { HealthResult } from './provider/health.js';
 export type { Images } from './provider/images.js';
 export { ContainerdKataAdapter, type SandboxOptions } from './provider/kata-adapter.js';
+export type { NetworkOptions, Networks } from './provider/networks.js';
 export type { ProviderOptions, PullPolicy } from './provider/options.js';
 export type { SessionPlan } from './provider/preview.js';
 export { ContainerdProvider } from './provider/provider.js';
@@ -67,6 +70,7 @@ export type { ExecOptions, ExecResult, TtySize } from './session/exec-options.js
 export type { Execution } from './session/execution.js';
 export type { RunningExec } from './session/executor.js';
 export type { ForkOptions } from './session/fork.js';
+export type { ForwardOptions, PortForward } from './session/forward.js';
 export type { SessionInfo } from './session/info.js';
 export type { KillReport } from './session/kill-tree.js';
 export type { ListFilter } from './session/list.js';

@@ -11,8 +11,17 @@ const GRACE_MS = 5_000;
 
 /** Path of a program on PATH or in one of these directories; undefined when there is none that may be run. */
 export function findProgram(name: string, places: readonly string[] = []): string | undefined {
-  const path = (process.env.PATH ?? '').split(':').filter((place) => place.startsWith('/'));
-  return [...path, ...places].map((place) => join(place, name)).find(isExecutable);
+  return findIn([...listPlaces(process.env.PATH), ...places], name);
+}
+
+/** The absolute ones of a list such as PATH. */
+export function listPlaces(path = ''): string[] {
+  return path.split(':').filter((place) => place.startsWith('/'));
+}
+
+/** Path of the first program of that name; undefined when there is none that may be run. */
+export function findIn(places: readonly string[], name: string): string | undefined {
+  return places.map((place) => join(place, name)).find(isExecutable);
 }
 
 /** That it is a file which this process may run; a directory may be "executed" too, which means another thing. */

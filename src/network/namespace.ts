@@ -1,12 +1,9 @@
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DriverError } from '../core/error.js';
-import { findProgram, runProgram } from '../core/program.js';
+import { findTool, runTool } from './tools.js';
 
 /** Magic number of the file system of namespaces (statfs(2)). */
 const NSFS = 0x6e736673;
-/** Of programs that make or remove a namespace, in ms; each takes some ten. */
-const RUN_MS = 10_000;
 
 /** A network namespace that lives on without any process, for a runtime to be given by path. */
 export interface NetworkNamespace {
@@ -28,16 +25,25 @@ export async function createNamespace(directory: string): Promise<NetworkNamespa
   await mkdir(directory, { recursive: true, mode: 0o700 });
   // A mount point (unshare(1), "--net=file").
   await writeFile(path, '', { mode: 0o400 });
-  const arguments_ = [`--net=${path}`, findTool('ip'), 'link', 'set', 'lo', 'up'];
-  await runTool('unshare', arguments_, 'make network namespace');
+  await runTool('unshare', [`--net=${path}`, findTool('ip'), 'link', 'set', 'lo', 'up']);
   return namespace;
 }
 
-async function removeNamespace(directory: string): Promise<void> {
+/** Pins the namespace that a process is in, instead of one that was made before; what was pinned is given back. */
+export async function adoptNamespace(directory: string, pid: number): Promise<NetworkNamespace> {
+  await removeNamespace(directory);
+  const path = nameNamespace(directory);
+  await writeFile(path, '', { mode: 0o400 });
+  await runTool('mount', ['--bind', `/proc/${pid}/ns/net`, path]);
+  return { path, remove: () => removeNamespace(directory) };
+}
+
+/** Gives it back; may be repeated. */
+export async function removeNamespace(directory: string): Promise<void> {
   const path = nameNamespace(directory);
   // A process that was killed may have mounted it twice.
   while (await isNamespace(path)) {
-    await runTool('umount', ['--', path], 'remove network namespace').catch(async (error: unknown) => {
+    await runTool('umount', ['--', path]).catch(async (error: unknown) => {
       // Another process of ours was faster.
       if (await isNamespace(path)) throw error;
     });
@@ -53,24 +59,4 @@ export async function isNamespace(path: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
     throw error;
   }
-}
-
-async function runTool(name: string, args: readonly string[], operation: string): Promise<void> {
-  await runProgram(findTool(name), args, { operation, signal: AbortSignal.timeout(RUN_MS) });
-}
-
-const sbin = ['/usr/sbin', '/sbin'];
-const toolsRemedy = 'install util-linux and iproute2';
-
-/** Programs that namespaces need and this host does not have. */
-export function listMissingTools(): string[] {
-  return ['unshare', 'ip', 'umount'].filter((name) => findProgram(name, sbin) === undefined);
-}
-
-/** Of util-linux or iproute2. */
-function findTool(name: string): string {
-  const found = findProgram(name, sbin);
-  if (found !== undefined) return found;
-  const message = `network namespaces need ${name}, which is not on this host: ${toolsRemedy}`;
-  throw new DriverError('failed-precondition', message, { operation: 'network', remedy: toolsRemedy });
 }

@@ -1,6 +1,7 @@
 import type { Fault } from '../core/error.js';
 import { type Feature, features, listDemands } from './features.js';
 import { MIB } from './fields.js';
+import { HOST_NETWORK } from './ports.js';
 import { classifyRuntime, dropped } from './runtimes.js';
 import type { MountSpec, NetworkMode, ResolvedPolicy } from './types.js';
 
@@ -20,6 +21,10 @@ export interface Place {
   apparmor?: boolean;
   /** User namespaces can be made. Defaults to true. */
   userns?: boolean;
+  /** Plugins of CNI and the programs that they stand on are there. Defaults to true. */
+  network?: boolean;
+  /** The provider allows the host's own network. Defaults to true. */
+  hostNetwork?: boolean;
   /** overlayfs takes layers whose ids are mapped. Defaults to true. */
   idmap?: boolean;
   /** Name of the runtime. Defaults to `runc`. */
@@ -31,13 +36,12 @@ export interface Place {
 }
 
 const nothing = 'nothing, as this version does not enforce it';
-const noNetwork = 'none, the one mode that this version has';
+const noAllowlist = 'none or full, as this version has no list of what can be reached';
 
 /** What the schema knows and no code enforces, with what is accepted instead. Enforcing one is to delete its line. */
 const notYet: Partial<Record<Feature, string>> = {
-  'networkMode.allowlist': noNetwork,
-  'networkMode.full': noNetwork,
-  network: nothing,
+  'networkMode.allowlist': noAllowlist,
+  'network.allow': nothing,
   healthCheck: nothing,
   'resources.diskMb': 'nothing, as no snapshotter has a quota through the API of containerd',
 };
@@ -46,12 +50,23 @@ const unfiltered = 'unconfined, as this host cannot filter system calls';
 
 /** What of a host a feature stands on: the fact, and what is accepted where it does not hold. */
 const needs: Partial<
-  Record<Feature, [fact: 'seccomp' | 'apparmor' | 'userns' | 'swapAccounting' | 'ioWeight', expected: string]>
+  Record<
+    Feature,
+    [
+      fact: 'seccomp' | 'apparmor' | 'userns' | 'swapAccounting' | 'ioWeight' | 'network' | 'hostNetwork',
+      expected: string,
+    ]
+  >
 > = {
   'seccomp.default': ['seccomp', unfiltered],
   'seccomp.strict': ['seccomp', unfiltered],
   'seccomp.path': ['seccomp', unfiltered],
   apparmor: ['apparmor', 'nothing, as AppArmor is not enabled on this host'],
+  'networkMode.full': [
+    'network',
+    'none, as this host lacks plugins of CNI, ip or iptables: install containernetworking-plugins, iproute2 and iptables',
+  ],
+  'network.host': ['hostNetwork', "another network, as the provider's option allowHostNetwork is not set"],
   userns: ['userns', 'false, as this host makes no user namespaces'],
   'resources.ioWeight': [
     'ioWeight',
@@ -89,7 +104,7 @@ export function findMismatches(policy: ResolvedPolicy, place: Place): Fault[] {
     const given = path === 'networkMode' && aliases.networkMode ? false : value;
     return expected === undefined ? [] : [{ path: aliases[path] ?? path, value: given, expected }];
   });
-  return [...faults, ...mounts.flatMap(findTaken), ...findShortages(policy, place)];
+  return [...faults, ...mounts.flatMap(findTaken), ...findForeign(policy), ...findShortages(policy, place)];
 }
 
 /** runc refuses /proc too, but only once everything has been made; the others are what the session itself stands on. */
@@ -97,6 +112,13 @@ function findTaken({ type, path, target = path }: MountSpec, index: number): Fau
   const isTaken = /^\/(proc|sys|dev)(\/|$)/.test(target) && !(type === 'tmpfs' && target === '/dev/shm');
   const expected = 'a place outside /proc, /sys and /dev, or a tmpfs at /dev/shm';
   return isTaken ? [{ path: `mounts[${index}]`, value: target, expected }] : [];
+}
+
+/** The kernel shows /sys to none but the owner of the network namespace (user_namespaces(7)). */
+function findForeign({ asked, userns }: ResolvedPolicy): Fault[] {
+  if (userns === undefined || asked.network?.name !== HOST_NETWORK) return [];
+  const expected = 'another network, as a session with a user namespace cannot have the one of the host';
+  return [{ path: 'network.name', value: HOST_NETWORK, expected }];
 }
 
 /** Limits that this host cannot reach, which would be no limits. */

@@ -3,6 +3,7 @@ import { readCores } from './canonical.js';
 import { MIB } from './fields.js';
 import { findMountContradictions, findSecretContradictions } from './mounts.js';
 import { normaliseUlimit } from './names.js';
+import { findNetworkContradictions } from './ports.js';
 import { isRecord } from './rule.js';
 import type { IsolationPolicy } from './types.js';
 
@@ -24,6 +25,7 @@ export function findContradictions(input: unknown): Fault[] {
     ...findLateIds(input.userns),
     ...findMountContradictions(input.mounts),
     ...findSecretContradictions(input.secrets),
+    ...findNetworkContradictions(input.network),
   ];
 }
 

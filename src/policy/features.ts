@@ -1,12 +1,18 @@
+import { HOST_NETWORK } from './ports.js';
 import { isRecord } from './rule.js';
-import type { ResolvedPolicy, ResourceLimits } from './types.js';
+import type { NetworkRules, ResolvedPolicy, ResourceLimits } from './types.js';
 
 /** What a policy can ask for that a place may lack. A field whose values are honoured one by one has a name for each. */
 export const features = [
   'networkMode.none',
   'networkMode.allowlist',
   'networkMode.full',
-  'network',
+  'network.name',
+  'network.host',
+  'network.allow',
+  'network.dns',
+  'network.ports',
+  'network.bandwidthKbps',
   'envAllowlist',
   'secrets',
   'mounts.bind',
@@ -50,7 +56,6 @@ export interface Demand {
 
 /** Fields that are honoured as a whole. A false one, an empty list and an empty object ask for nothing. */
 const whole = [
-  'network',
   'envAllowlist',
   'secrets',
   'readOnlyRootfs',
@@ -69,7 +74,10 @@ const hidden: readonly string[] = ['envAllowlist', 'secrets'];
 /** Everything that a policy asks for, and what it has without asking. */
 export function listDemands({ asked, networkMode, mounts }: ResolvedPolicy): Demand[] {
   const { seccomp = 'default', resources = {} } = asked;
+  // Rules of what it lies upon mean nothing to a session without a network.
+  const network = networkMode === 'none' ? {} : (asked.network ?? {});
   const fields = whole.filter((field) => isAsked(asked[field]));
+  const rules = Object.entries(network).filter(([, value]) => isAsked(value));
   const limits = Object.entries(resources).filter(([, value]) => isAsked(value));
   return [
     { feature: `networkMode.${networkMode}`, path: 'networkMode', value: networkMode },
@@ -91,6 +99,13 @@ export function listDemands({ asked, networkMode, mounts }: ResolvedPolicy): Dem
         feature: `mounts.${type}`,
         path: `mounts[${index}]`,
         value: type,
+      }),
+    ),
+    ...rules.map(
+      ([key, value]): Demand => ({
+        feature: value === HOST_NETWORK ? 'network.host' : `network.${key as keyof NetworkRules}`,
+        path: `network.${key}`,
+        value,
       }),
     ),
     ...limits.map(

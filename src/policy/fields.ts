@@ -1,4 +1,5 @@
 import { capabilityNames, ulimitNames } from './names.js';
+import { portPattern } from './ports.js';
 import { builtInProfiles } from './profiles.js';
 import { hide, TIMER_MS } from './rule.js';
 import {
@@ -17,7 +18,7 @@ import {
   whole,
 } from './schema.js';
 import { sysctls } from './sysctls.js';
-import type { FlatPolicy, HealthCheck, IsolationPolicy, Layer, ResourceLimits } from './types.js';
+import type { FlatPolicy, HealthCheck, IsolationPolicy, Layer, NetworkRules, ResourceLimits } from './types.js';
 
 export const MIB = 1024 * 1024;
 /** runc refuses less than it needs itself to start a container. */
@@ -88,11 +89,21 @@ const mount = {
   sizeBytes: whole(1, Number.MAX_SAFE_INTEGER, 'of bytes'),
 };
 
-const network = {
+/** Below the least, packets wait longer than connections do; the most is what the plugin's burst can count. */
+const kbps = whole(64, 10_000_000, 'of kbit/s');
+
+const network: Record<keyof NetworkRules, Field> = {
+  name: fileName,
   allow: list(text()),
-  dns: list(text()),
-  ports: list(either('a port or a mapping such as 8080:80', whole(1, 65_535), text())),
-  bandwidthKbps: whole(1),
+  dns: list(pattern('^[0-9A-Fa-f.:]{2,45}$', 'an IP address')),
+  ports: list(
+    either(
+      'a port or a mapping such as 8080:80, 8000-8010:8000-8010, 53:53/udp or 0.0.0.0:8080:80',
+      whole(1, 65_535),
+      pattern(portPattern, 'a mapping'),
+    ),
+  ),
+  bandwidthKbps: shapeOr('a number of kbit/s or { in, out }', shape({ in: kbps, out: kbps }), kbps),
 };
 
 /** Ids of images: up to nobody and its neighbour. Of the host they are its own accounts. */

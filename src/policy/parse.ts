@@ -3,6 +3,7 @@ import { readCanonical } from './canonical.js';
 import { findContradictions, findLoneSwap } from './contradictions.js';
 import { layBase, nameProfile, type PolicyBase, plainBase } from './defaults.js';
 import { MIB, policyKeys } from './fields.js';
+import { findIdleRules } from './ports.js';
 import { mergePolicies } from './profiles.js';
 import { type Findings, isRecord, object, type Rules } from './rule.js';
 import type { Layer, ResolvedPolicy } from './types.js';
@@ -34,7 +35,7 @@ export function parsePolicy(input: unknown, { beside = {}, base = plainBase }: P
   const named = isRecord(input) && typeof input.profile === 'string' ? input.profile : undefined;
   const profile = named ?? base.profile;
   const lower = layBase(base, profile);
-  wrong.push(...findContradictions(input), ...findLoneSwap(input, lower));
+  wrong.push(...findContradictions(input), ...findLoneSwap(input, lower), ...findIdleRules(input, lower));
   // What is given instead of an object has no path of its own.
   const faults = [...unknown, ...wrong].map((fault) => ({ ...fault, path: fault.path || 'policy' }));
   if (unknown.length > 0) throw new CapabilityMismatchError('containerd', faults);
@@ -48,7 +49,7 @@ function resolve(asked: Layer): Omit<ResolvedPolicy, 'profile' | 'asked' | 'alia
   const { memoryMb, memorySwapMb, cpus, pidsLimit, ulimits, cpuShares, oomScoreAdj, ioWeight, timeoutMs } =
     asked.resources ?? {};
   return {
-    networkMode: asked.networkMode ?? 'none',
+    networkMode: asked.networkMode ?? 'full',
     readOnlyRootfs: asked.readOnlyRootfs ?? false,
     noNewPrivileges: asked.noNewPrivileges ?? true,
     ...(asked.user === undefined ? {} : { user: asked.user }),

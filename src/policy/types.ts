@@ -1,4 +1,4 @@
-/** `none`: loopback only. The other two are named by the contract and not honoured yet. */
+/** `none`: loopback only. `full`: out through the host. `allowlist` is named by the contract and not honoured yet. */
 export type NetworkMode = 'none' | 'allowlist' | 'full';
 
 /** What a session sees of the host at one place: a directory or file, a volume, or memory. */
@@ -65,16 +65,24 @@ export interface SecretBinding {
   as?: 'file' | 'env';
 }
 
-/** Not honoured yet. */
+/** Of a session that has a network. */
 export interface NetworkRules {
-  /** Hosts that can be reached. */
+  /**
+   * Name of the network: one of `provider.networks`, or `host` for the host's own, which the provider has to allow. Defaults
+   * to `default`.
+   */
+  name?: string;
+  /** Hosts that can be reached. Not honoured yet. */
   allow?: string[];
-  /** Addresses of name servers. */
+  /** Addresses of at most three name servers. Defaults to the host's. */
   dns?: string[];
-  /** Ports of the session, or mappings such as `8080:80`. */
+  /**
+   * Ports of the session that are reached through the host, as docker spells them: `8080:80`, `8000-8010:8000-8010`,
+   * `53:53/udp`, `0.0.0.0:8080:80`. Without an address on 127.0.0.1; without a port of the host on a free one.
+   */
   ports?: (number | string)[];
-  /** Kbit/s. */
-  bandwidthKbps?: number;
+  /** Kbit/s, each way or the ways that are named. */
+  bandwidthKbps?: number | { in?: number; out?: number };
 }
 
 /** Not honoured yet. Times are in ms. */
@@ -99,7 +107,7 @@ export interface IsolationPolicy {
   profile?: string;
   /** Defaults to none. */
   mounts?: MountSpec[];
-  /** Defaults to `none`. */
+  /** Defaults to `full`. */
   networkMode?: NetworkMode;
   /** Names of variables that are passed on from the host, those of them that it has. No patterns. */
   envAllowlist?: string[];

@@ -1,6 +1,7 @@
 import { rmdir } from 'node:fs/promises';
 import { describeOwner } from '../core/owner.js';
 import type { Image } from '../image/image.js';
+import { removeIdleNetwork } from '../network/networks.js';
 import { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
 import { Auditor } from '../session/audit/auditor.js';
@@ -74,6 +75,8 @@ export class Connection {
     await connected?.context.fifos.close();
     // Stays while sessions of other processes have their directories in it.
     await this.audit.settle();
+    // What fails here the next reaper does.
+    if (connected !== undefined) await removeIdleNetwork(connected.context.directory).catch(() => undefined);
     if (connected !== undefined) await rmdir(connected.context.directory).catch(ignoreInUse);
     this.channel.close();
   }

@@ -1,4 +1,5 @@
 import { isExecutable } from '../core/program.js';
+import { listLacks } from '../network/prerequisites.js';
 import { probeServer, socketRemedy } from '../rpc/probe.js';
 import { readHostFacts } from '../session/host.js';
 import { hasOverlay } from '../session/runtime-facts.js';
@@ -84,6 +85,14 @@ function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string
       remedy: 'use a kernel that filters system calls: only policies with seccomp unconfined run without',
     }),
   ];
+  const lacks = listLacks();
+  checks.push(
+    judge('network', lacks.length === 0, {
+      found: lacks.length === 0 ? 'plugins of CNI are there' : `not there: ${lacks.join(', ')}`,
+      remedy: 'install containernetworking-plugins, iproute2 and iptables: sessions run with networkMode none alone',
+      otherwise: 'warning',
+    }),
+  );
   if (snapshotter !== 'overlayfs') return checks;
   const overlay = hasOverlay();
   const remedy = 'load the module overlay';

@@ -51,6 +51,8 @@ export interface ProviderOptions extends PolicyDefaults {
    * use is told by a process warning, `CADRE_HOST_PATH`. Defaults to none.
    */
   allowHostPaths?: readonly string[];
+  /** Sessions may ask for the host's own network, with `network: { name: 'host' }`. Defaults to false. */
+  allowHostNetwork?: boolean;
   /** Where variables of a policy's `envAllowlist` are read. Defaults to this process's environment. */
   hostEnv?: Readonly<Record<string, string | undefined>>;
   /** Where what happens to sessions is told, such as a `JsonlAuditSink`. Defaults to nowhere. */
@@ -102,6 +104,7 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   volumeRoot: absolutePath,
   worktreePath: absolutePath,
   allowHostPaths: list(absolutePath),
+  allowHostNetwork: boolean,
   audit: {
     ...accept(isSink, 'an object with a function write'),
     schema: { type: 'object' },
@@ -135,6 +138,7 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     stateRoot: '/run/cadre-containerd',
     volumeRoot: '/var/lib/cadre-containerd/volumes',
     allowHostPaths: [],
+    allowHostNetwork: false,
     auditFailure: 'refuse',
     hostEnv: env,
     ...Object.fromEntries(given),

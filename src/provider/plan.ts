@@ -9,6 +9,7 @@ import { hashPolicy } from '../policy/effective.js';
 import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
+import { nameNetns } from '../session/network.js';
 import { type AskedSession, ID_PREFIX } from '../session/record.js';
 import { findSupervisor } from '../session/supervisor/door.js';
 import { adaptSpec } from '../spec/adapt.js';
@@ -126,6 +127,7 @@ export function planSession(
     tty,
     env,
     cwd,
+    netns: nameNetns(context, { id, runtime: runtime.name, policy }),
     seccomp,
     supervisor: executor === 'supervisor' ? findSupervisor() : undefined,
   };

@@ -16,6 +16,7 @@ import type { ExecOptions, ExecResult } from '../session/exec-options.js';
 import { readHostFacts } from '../session/host.js';
 import type { SessionInfo } from '../session/info.js';
 import { type ListFilter, listSessions } from '../session/list.js';
+import { checkNetwork } from '../session/network.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { DetectorOptions } from '../session/runtime-detector.js';
 import type { Session } from '../session/session.js';
@@ -27,6 +28,7 @@ import { type CreateOptions, parseCreateOptions, type SessionOptions } from './c
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
+import { Networks } from './networks.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, checkRuntime, planSession } from './plan.js';
 import { lookForPreview, previewSession, type SessionPlan } from './preview.js';
@@ -45,6 +47,8 @@ export class ContainerdProvider implements AsyncDisposable {
   }));
   /** Create, list, inspect, remove, prune. */
   readonly volumes = new Volumes(async () => (await this.#connection.connect()).context);
+  /** Create, list, inspect, remove, connect, disconnect. */
+  readonly networks = new Networks(async () => (await this.#connection.connect()).context);
   readonly #options: ResolvedOptions;
   readonly #connection: Connection;
   readonly #images = new Map<string, Image>();
@@ -97,6 +101,7 @@ export class ContainerdProvider implements AsyncDisposable {
     // Again, now that the daemon is known.
     check();
     await this.#requireRuntime(asked.runtime);
+    await checkNetwork(context, resolved);
     const image = await this.#getImage(asked);
     const facts = { ...this.#options, context, uuid, host, seccomp };
     return { context, request: planSession(resolved, asked, image, facts) };
@@ -216,6 +221,7 @@ export class ContainerdProvider implements AsyncDisposable {
     checkRequest(policy, session, this.#describePlace(host, runtime), this.#options);
     await this.#requireRuntime(runtime);
     const seccomp = await readConfinement(policy);
+    await checkNetwork(connected.context, policy);
     return planSession(policy, session, image, { ...this.#options, ...connected, runtime, host, seccomp });
   }
 
@@ -237,7 +243,8 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   #describePlace(host: HostFacts, runtime = this.#options.runtime) {
-    return { ...host, runtime, snapshotter: this.#options.snapshotter, containerd: this.#connection.version };
+    const { snapshotter, allowHostNetwork } = this.#options;
+    return { ...host, runtime, snapshotter, hostNetwork: allowHostNetwork, containerd: this.#connection.version };
   }
 
   get #source(): SessionSource {

@@ -1,9 +1,11 @@
 import { join } from 'node:path';
-import { SECRETS_PATH } from '../policy/mounts.js';
+import { nameFiles, nameNamesDirectory } from '../network/names.js';
+import { isWithin, SECRETS_PATH } from '../policy/mounts.js';
 import { type Bind, DOOR_PATH } from '../spec/mounts.js';
 import type { SessionContext } from './context.js';
 import type { CreateRequest } from './create.js';
 import { findMount, readMountTable } from './mount-table.js';
+import { classifyNetwork } from './network.js';
 import { nameSecrets } from './secrets.js';
 import { nameDoor } from './supervisor/door.js';
 import { nameData } from './volume-directory.js';
@@ -15,11 +17,24 @@ export function listOwnBinds(
 ): Bind[] {
   const hasSubmounts = false;
   const directory = join(context.directory, record.id);
+  const { mounts: asked } = record.asked.policy;
   const binds: Bind[] = volumes.map(({ name, ...rest }) => ({
     ...rest,
     source: nameData(context, name),
     hasSubmounts,
   }));
+  if (classifyNetwork(record.asked.policy) !== 'none') {
+    const place = nameNamesDirectory(directory);
+    // What a session wrote there would be the host's memory.
+    const describe = (name: string) => ({
+      source: join(place, name),
+      target: `/etc/${name}`,
+      readOnly: true,
+      hasSubmounts,
+    });
+    const isMounted = ({ target: place }: Bind) => asked.some(({ path, target = path }) => isWithin(place, target));
+    binds.push(...nameFiles.map(describe).filter((bind) => !isMounted(bind)));
+  }
   const kept = ['noexec'];
   if (secrets.length > 0) {
     binds.push({ source: nameSecrets(directory), target: SECRETS_PATH, readOnly: true, hasSubmounts, kept });

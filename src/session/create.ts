@@ -11,21 +11,21 @@ import type { Mount } from '../generated/github.com/containerd/containerd/api/ty
 import { checkIdMap, describeIdMap } from '../image/id-map.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
-import { createNamespace } from '../network/namespace.js';
 import type { SecretBinding } from '../policy/types.js';
 import { packJson } from '../rpc/any.js';
 import type { Bind } from '../spec/mounts.js';
-import { needsNetworkPath, type RuntimeChoice } from '../spec/runtime.js';
+import type { RuntimeChoice } from '../spec/runtime.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
 import { mapUser } from '../spec/userns.js';
 import { keepRestrictions, listOwnBinds } from './binds.js';
 import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
-import { makeDirectory, removeDirectory } from './directory.js';
+import { makeDirectory } from './directory.js';
 import { prepareIo } from './main-io.js';
 import { startMain } from './main-start.js';
 import { checkMounts } from './mount-check.js';
+import { connectNetwork, prepareNetwork, removeSessionFiles } from './network.js';
 import { type BindRequest, pinSources } from './pins.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { clearDead, removeStuckTask } from './remove.js';
@@ -143,11 +143,11 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     );
   const directory = join(context.directory, id);
   const recordSession = async (files: UserFiles) => {
-    undo.defer('directory', () => whenOurs(() => removeDirectory(directory)), options);
+    undo.defer('directory', () => whenOurs(() => removeSessionFiles(context, id)), options);
     await makeDirectory(directory);
+    await prepareNetwork(context, record);
     checkAborted(signal);
     // Goes with the directory.
-    if (needsNetworkPath(record.runtime)) await createNamespace(directory);
     const owner = resolveUser(user, files);
     if (secrets.length > 0) await writeSecrets(directory, secrets, mapUser(owner, userns));
     if (record.asked.executor === 'supervisor') await makeDoor(directory, mapUser(owner, userns));
@@ -182,7 +182,8 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     () => whenOurs(() => removeStuckTask(context, record)),
   );
   // Made while containerd works, by far the longest; the first exec finds them ready.
-  const [initPid] = await settle([creating, context.fifos.prepare()]);
+  const connecting = connectNetwork(context, record, creating);
+  const [initPid] = await settle([creating, connecting, context.fifos.prepare()]);
 
   await checkMounts(context, { pid: initPid, spec, pins: pins.list, record });
   checkAborted(signal);

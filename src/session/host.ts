@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { findProgram } from '../core/program.js';
+import { listLacks } from '../network/prerequisites.js';
 import { assumeLinux, type HostFacts, isKernelAtLeast } from '../spec/host.js';
 import { hasSeccomp } from '../spec/seccomp.js';
 
@@ -27,6 +28,7 @@ export function readHostFacts(): HostFacts {
     // "overlayfs: support idmapped layers" is of Linux 5.19.
     idmap: isKernelAtLeast(os.release(), 5, 19),
     ioWeight: hasBfq(readSchedulers()),
+    network: listLacks().length === 0,
     swapAccounting: hasSwapAccounting(cgroup),
     initPath: findInit(),
   };

@@ -3,11 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, type ErrorCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
-import { createNamespace } from '../network/namespace.js';
 import type { Channel } from '../rpc/channel.js';
 import { listCommand } from '../spec/build.js';
 import { INIT_PATH } from '../spec/mounts.js';
-import { nameRuntime, needsNetworkPath } from '../spec/runtime.js';
+import { nameRuntime } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
 import type { SessionContext } from './context.js';
 import { nameLog } from './logs.js';
@@ -15,6 +14,7 @@ import { waitUntilWritten } from './main-end.js';
 import { prepareIo } from './main-io.js';
 import { checkMounts } from './mount-check.js';
 import { planMove } from './move.js';
+import { connectNetwork, renewNetwork } from './network.js';
 import { pinAgain } from './pins.js';
 import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
@@ -97,13 +97,12 @@ async function restart(context: SessionContext, { runtime, ...main }: Restart): 
   const isMoved = runtime !== undefined && nameRuntime(runtime) !== main.record.runtime;
   const move = isMoved ? await planMove(context, { id, directory: main.directory, runtime }) : undefined;
   const { record, spec } = { ...main, ...move };
+  const isPlugged = await renewNetwork(context, record);
   if (record.asked.executor === 'supervisor') await makeDoor(main.directory, spec.process.user);
   await using pins = await pinAgain(context, id, spec);
   return withUndo(async (undo) => {
     await removeSessionTask(context, id);
     if (move !== undefined) await undo.acquire('runtime', move.apply, move.revert);
-    // Gone with a restart of the host.
-    if (needsNetworkPath(record.runtime)) await createNamespace(main.directory);
     const mounts = await readMounts(channel, snapshotter, id);
     const io = await prepareIo(main.directory, record);
     const pid = await undo.acquire(
@@ -111,6 +110,7 @@ async function restart(context: SessionContext, { runtime, ...main }: Restart): 
       () => createTask(context, record, mounts, io),
       () => removeStuckTask(context, record),
     );
+    if (!isPlugged) await connectNetwork(context, record, Promise.resolve(pid));
     await checkMounts(context, { pid, spec, pins: pins.list, record });
     const init = describeInit(record, pid);
     // One whose command cannot run is stopped, and its task tells how it ended.

@@ -1,6 +1,7 @@
 import { type FileHandle, open, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInputError, DriverError, type Fault } from '../core/error.js';
+import { isWithin } from '../policy/mounts.js';
 import { type Bind, INIT_PATH } from '../spec/mounts.js';
 import type { OciSpec } from '../spec/types.js';
 import type { SessionContext } from './context.js';
@@ -8,7 +9,6 @@ import { listExposures } from './exposure.js';
 import { findExposure } from './host-paths.js';
 import { listMounts } from './mount-table.js';
 import { isInMemory, nameSecrets } from './secrets.js';
-import { nameDoor } from './supervisor/door.js';
 import { isVolume } from './volume-directory.js';
 
 /** Opens nothing, only holds it (open(2)). Node has no name for it; it is the same on all its processors. */
@@ -102,7 +102,7 @@ export async function pinAgain(context: SessionContext, id: string, { mounts }: 
     path: source,
     target: destination,
     readOnly: options.includes('ro'),
-    isOwn: source === secrets || source === nameDoor(join(context.directory, id)) || isVolume(context, source),
+    isOwn: isWithin(source, join(context.directory, id)) || isVolume(context, source),
   }));
   const pins = new Pins();
   try {

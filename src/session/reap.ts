@@ -5,6 +5,7 @@ import { TasksService } from '../generated/github.com/containerd/containerd/api/
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import { listUnfinishedForks } from '../image/fork-point.js';
 import { listSnapshots } from '../image/snapshot.js';
+import { removeIdleNetwork } from '../network/networks.js';
 import { describeFailure } from './audit/auditor.js';
 import { isLive, listCreations } from './claim.js';
 import { readFifoOwner, type SessionContext } from './context.js';
@@ -110,6 +111,7 @@ export async function reapLeftovers(
     if (owner === undefined || isOwnerAlive(owner)) continue;
     await attempt('unused FIFOs', report.remains, name, () => removeDirectory(join(context.directory, name)));
   }
+  await attempt('default network of', [], context.directory, () => removeIdleNetwork(context.directory));
   for (const { id } of creations) known.add(id);
   const isUnknown = (id: string) => isLeft(id) && !tasks.has(id);
   for (const shim of shims.filter(({ id }) => isUnknown(id))) {

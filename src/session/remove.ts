@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { hasCode } from '../core/error.js';
+import { withLock } from '../core/lock.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { removeRootfs } from '../image/rootfs.js';
 import { packJson } from '../rpc/any.js';
@@ -7,10 +8,9 @@ import type { Channel } from '../rpc/channel.js';
 import { RUNC } from '../spec/runtime.js';
 import { isLive, isStillOurs, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
-import { removeDirectory } from './directory.js';
 import { drainFifos } from './fifo-drain.js';
 import { endShim, findShims, removeBundle, removeSocket } from './leftovers.js';
-import { withLock } from './lock.js';
+import { removeSessionFiles } from './network.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
 import { removeContainer, removeLease, removeTask } from './teardown.js';
 import { noteUse } from './volume-directory.js';
@@ -23,13 +23,13 @@ export async function removeSession(context: SessionContext, record: SessionReco
 }
 
 async function unmakeSession(context: SessionContext, record: SessionRecord): Promise<void> {
-  const { channel, directory } = context;
+  const { channel } = context;
   const { id, snapshotter } = record;
   const steps = [
     () => removeStuckTask(context, record),
     () => removeContainer(channel, id),
     () => noteUse(context, record.volumes),
-    () => removeDirectory(join(directory, id)),
+    () => removeSessionFiles(context, id),
     () => removeRootfs(channel, { key: id, snapshotter }),
   ];
   for (const step of steps) {
@@ -49,9 +49,9 @@ export function removeRemains(context: SessionContext, id: string): Promise<bool
 }
 
 async function unmakeRemains(context: SessionContext, id: string): Promise<boolean> {
-  const { channel, directory, snapshotter } = context;
+  const { channel, snapshotter } = context;
   const steps = [
-    () => removeDirectory(join(directory, id)),
+    () => removeSessionFiles(context, id),
     () => removeRootfs(channel, { key: id, snapshotter }),
     () => removeLease(channel, id),
   ];

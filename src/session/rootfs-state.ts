@@ -1,5 +1,6 @@
 import { withCleanup } from '../core/cleanup.js';
 import { DriverError, hasCode } from '../core/error.js';
+import { withLock } from '../core/lock.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { listUnfinishedForks, releaseForkPoint } from '../image/fork-point.js';
 import { copyRootMode } from '../image/mounts.js';
@@ -7,7 +8,6 @@ import { findSnapshot } from '../image/snapshot.js';
 import type { Channel } from '../rpc/channel.js';
 import type { SessionContext } from './context.js';
 import { findById } from './find.js';
-import { withLock } from './lock.js';
 import type { SessionRecord } from './record.js';
 import { pauseTask, readMounts, readTask, resumeTask, type TaskState } from './task.js';
 

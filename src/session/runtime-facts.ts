@@ -3,7 +3,7 @@ import os from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { hasCode } from '../core/error.js';
 import { isExecutable, runProgram } from '../core/program.js';
-import { listMissingTools } from '../network/namespace.js';
+import { listMissingTools } from '../network/tools.js';
 import { nameKataConfiguration, nameShim, type ProgramFacts, type RuntimeFacts } from '../spec/prerequisites.js';
 import type { DaemonProcess } from './daemon.js';
 import { readVisible } from './proc.js';

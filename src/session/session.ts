@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Cleanup } from '../core/cleanup.js';
 import type { FileChange } from '../image/changes.js';
 import type { Image } from '../image/image.js';
+import type { OpenPort } from '../network/ports.js';
 import type { IsolationPolicy } from '../policy/types.js';
 import { hidesProcesses } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
@@ -17,6 +18,7 @@ import type { Executor, RunningExec } from './executor.js';
 import { extendSession } from './extend.js';
 import { findRecord } from './find.js';
 import { type ForkOptions, forkSession } from './fork.js';
+import { checkForward, type ForwardOptions, openForward, type PortForward } from './forward.js';
 import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
 import { Life } from './life.js';
@@ -24,6 +26,7 @@ import { keepTrimmed, type LogOptions } from './logs.js';
 import { readSessionLogs } from './main-end.js';
 import { checkMainOptions } from './main-options.js';
 import { restartMain } from './main-start.js';
+import { findForwardTarget, listPublished } from './network.js';
 import type { SessionRecord } from './record.js';
 import { Removal } from './removal.js';
 import { RunningExecs } from './running-execs.js';
@@ -71,6 +74,7 @@ export class Session implements AsyncDisposable {
   readonly #audit: SessionAudit;
   #init: Init;
   #spec: OciSpec;
+  readonly #forwards = new Set<PortForward>();
   #stopTrimming: () => void = () => undefined;
 
   /** @internal */
@@ -174,7 +178,7 @@ export class Session implements AsyncDisposable {
    * not run.
    */
   async verify(): Promise<Attestation> {
-    return this.#life.while(() => verifySession(this.#context.channel, this.sessionId));
+    return this.#life.while(() => verifySession(this.#context.channel, this.sessionId, this.#directory));
   }
 
   /**
@@ -260,6 +264,25 @@ export class Session implements AsyncDisposable {
     return this.#context.audit.watch('create', () => this.#life.while(fork, { mayBeStopped: true }));
   }
 
+  /** Ports of the host that lead to this session, as `network.ports` asked for them. */
+  async ports(): Promise<OpenPort[]> {
+    return this.#life.while(() => listPublished(this.#context, this.sessionId), { mayBeStopped: true });
+  }
+
+  /**
+   * Reaches a port inside through one of 127.0.0.1, without publishing it, until it is closed or the session destroyed; in
+   * any mode of network. A connection that nobody inside takes is reset.
+   */
+  async forward(options: ForwardOptions): Promise<PortForward> {
+    checkForward(options);
+    return this.#life.while(async () => {
+      const { pid } = await this.#renewInit();
+      const forward = await openForward(await findForwardTarget(this.#context, this.#record, pid), options);
+      this.#forwards.add(forward);
+      return forward;
+    });
+  }
+
   /** SIGKILL for everything inside. The root file system stays, for `start`. */
   async kill(): Promise<KillReport> {
     const kill = async () => {
@@ -280,6 +303,7 @@ export class Session implements AsyncDisposable {
   async destroy(): Promise<void> {
     this.#life.end();
     this.#stopTrimming();
+    for (const forward of this.#forwards) await forward.close();
     await this.#removal.run();
   }
 

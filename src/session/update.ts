@@ -1,4 +1,5 @@
 import { addSuppressed, CapabilityMismatchError, createInputError } from '../core/error.js';
+import { withLock } from '../core/lock.js';
 import {
   type Container,
   ContainersService,
@@ -15,7 +16,6 @@ import { changeResources } from '../spec/resources.js';
 import type { OciResources, OciSpec } from '../spec/types.js';
 import { findRecord, readSpec } from './find.js';
 import { readHostFacts } from './host.js';
-import { withLock } from './lock.js';
 import { SPEC_TYPE } from './record.js';
 import { decodeMetrics } from './stats.js';
 import { readTask } from './task.js';

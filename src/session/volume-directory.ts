@@ -1,10 +1,10 @@
 import { chmod, chown, mkdtemp, rename, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { withLock } from '../core/lock.js';
 import { isWithin } from '../policy/mounts.js';
 import type { OciUser } from '../spec/types.js';
 import type { SessionContext } from './context.js';
 import { describeFileFailure, makeDirectory } from './directory.js';
-import { withLock } from './lock.js';
 
 /** The volume itself, for root alone; its time of modification is that of its last use. */
 export function nameVolume({ volumes }: Pick<SessionContext, 'volumes'>, name: string): string {

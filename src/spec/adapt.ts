@@ -36,7 +36,9 @@ export function adaptSpec(spec: OciSpec, place: RuntimePlace): OciSpec {
     linux: {
       ...spec.linux,
       namespaces: spec.linux.namespaces.map(({ type, path }) => {
-        if (type !== 'network') return path === undefined ? { type } : { type, path };
+        // What it is plugged into stays.
+        const isKept = type !== 'network' || (path !== undefined && policy.networkMode !== 'none');
+        if (isKept) return path === undefined ? { type } : { type, path };
         return needsNetworkPath(runtime) ? { type, path: networkPath } : { type };
       }),
       // Present even where it is empty: the Go shim of Kata takes it for granted.

@@ -26,7 +26,7 @@ export interface SpecInput {
   binds?: readonly Bind[];
   /** Where commands begin. Defaults to the image's working directory. */
   cwd?: string | undefined;
-  /** Path of the network namespace. Defaults to a new one, which holds loopback alone. */
+  /** Path of the network namespace, or `host` for the host's. Defaults to a new one, which holds loopback alone. */
   netns?: string | undefined;
   /** Content of the file that the policy names. */
   seccomp?: OciSeccomp | undefined;
@@ -93,10 +93,7 @@ export function buildSpec(input: SpecInput): OciSpec {
     mounts: buildMounts(policy, initPath, binds),
     linux: {
       cgroupsPath,
-      namespaces: [...namespaces, ...(policy.userns === undefined ? [] : ['user'])].map((type) => ({
-        type,
-        ...(type === 'network' && netns !== undefined ? { path: netns } : {}),
-      })),
+      namespaces: listNamespaces(policy, netns),
       ...(policy.userns === undefined ? {} : buildIdMappings(policy.userns)),
       resources: buildResources(policy, host),
       ...(seccomp === undefined ? {} : { seccomp }),
@@ -105,6 +102,14 @@ export function buildSpec(input: SpecInput): OciSpec {
       readonlyPaths: listReadonlyPaths(host.cgroup),
     },
   };
+}
+
+function listNamespaces({ userns }: ResolvedPolicy, netns: string | undefined): { type: string; path?: string }[] {
+  const all = [...namespaces, ...(userns === undefined ? [] : ['user'])];
+  return all.flatMap((type) => {
+    if (type !== 'network' || netns === undefined) return [{ type }];
+    return netns === 'host' ? [] : [{ type, path: netns }];
+  });
 }
 
 /** No filter only where none was asked for: one that cannot be had is a mismatch, never left out. */

@@ -18,6 +18,8 @@ export interface HostFacts {
   idmap: boolean;
   /** All disks are shared by the weight of their users. */
   ioWeight: boolean;
+  /** Sessions can be given a network: plugins of CNI and what they stand on are there. */
+  network: boolean;
   /** The kernel counts swap by cgroup. */
   swapAccounting: boolean;
   /** A static init that reaps; undefined when none was found. */
@@ -46,6 +48,7 @@ export function assumeLinux(arch: string, cpus: number, memoryBytes: number): Ho
     userns: true,
     idmap: true,
     ioWeight: false,
+    network: true,
     swapAccounting: true,
     initPath: '/usr/bin/catatonit',
   };

@@ -13,7 +13,12 @@ const asking: Record<string, object> = {
   'networkMode.none': { networkMode: 'none' },
   'networkMode.allowlist': { networkMode: 'allowlist' },
   'networkMode.full': { networkMode: 'full' },
-  network: { network: { dns: ['192.0.2.1'] } },
+  'network.name': { networkMode: 'full', network: { name: 'other' } },
+  'network.host': { networkMode: 'full', network: { name: 'host' } },
+  'network.allow': { networkMode: 'full', network: { allow: ['example.org'] } },
+  'network.dns': { networkMode: 'full', network: { dns: ['192.0.2.1'] } },
+  'network.ports': { networkMode: 'full', network: { ports: ['8080:80'] } },
+  'network.bandwidthKbps': { networkMode: 'full', network: { bandwidthKbps: 1000 } },
   envAllowlist: { envAllowlist: ['A'] },
   secrets: { secrets: [{ name: 'a', value: 'b' }] },
   'mounts.bind': { mounts: [{ path: '/srv', readOnly: true }] },
@@ -50,6 +55,7 @@ const facts = {
   idmap: fc.boolean(),
   swapAccounting: fc.boolean(),
   ioWeight: fc.boolean(),
+  hostNetwork: fc.boolean(),
 };
 const runtimes = ['runc', 'io.containerd.runc.v2', 'kata', 'io.containerd.kata-qemu.v2', 'io.containerd.runsc.v1'];
 
@@ -60,7 +66,7 @@ test('what is said to be unsupported is what is refused, whatever the runtime an
       const place = { ...host, ...known, runtime };
       const { unsupported } = describeCapabilities(place);
       for (const feature of features) {
-        const policy = parsePolicy({ seccomp: 'unconfined', ...asking[feature] });
+        const policy = parsePolicy({ seccomp: 'unconfined', networkMode: 'none', ...asking[feature] });
         expect(listDemands(policy).map((demand) => demand.feature)).toContain(feature);
         const refused = findMismatches(policy, place).map(({ expected }) => expected);
         expect({ feature, refused }).toEqual({ feature, refused: unsupported[feature] ? [unsupported[feature]] : [] });

@@ -19,7 +19,7 @@ describe('parsePolicy', () => {
   test('fills in the defaults', () => {
     expect(parsePolicy({})).toEqual({
       profile: 'default',
-      networkMode: 'none',
+      networkMode: 'full',
       readOnlyRootfs: false,
       noNewPrivileges: true,
       capabilities: { add: [], drop: [] },
@@ -310,8 +310,15 @@ describe('findMismatches', () => {
         healthCheck: { test: ['true'] },
         resources: { diskMb: 5, cpus: 3, memoryMb: 2048 },
       }).sort(),
-    ).toEqual(['healthCheck', 'network', 'networkMode', 'resources.cpus', 'resources.diskMb', 'resources.memoryMb']);
-    expect(find({ networkIsolation: false, cpu: 3, memory: 2 ** 31 })).toEqual(['networkIsolation', 'cpu', 'memory']);
+    ).toEqual([
+      'healthCheck',
+      'network.allow',
+      'networkMode',
+      'resources.cpus',
+      'resources.diskMb',
+      'resources.memoryMb',
+    ]);
+    expect(find({ networkIsolation: false, cpu: 3, memory: 2 ** 31 })).toEqual(['cpu', 'memory']);
   });
 });
 

@@ -15,6 +15,7 @@ const program = `
 import * as library from '${resolve('dist/index.js')}';
 const provider = new library.ContainerdProvider({ image: 'busybox:1' });
 const policy = {
+  networkMode: 'none',
   user: 'agent',
   readOnlyRootfs: true,
   mounts: [{ path: '/data', readOnly: true }, { path: 'cache', type: 'volume', target: '/cache', readOnly: false }],

@@ -19,6 +19,7 @@ const host: HostFacts = {
   idmap: true,
   swapAccounting: true,
   ioWeight: true,
+  network: true,
   initPath: '/usr/bin/catatonit',
 };
 

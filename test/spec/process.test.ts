@@ -21,6 +21,7 @@ const spec = buildSpec({
     idmap: true,
     swapAccounting: true,
     ioWeight: true,
+    network: true,
     initPath: '/i',
   },
   hostname: 'h',

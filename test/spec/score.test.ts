@@ -6,6 +6,7 @@ import { type Finding, scorePolicy, weights } from '../../src/spec/score.js';
 import type { OciSpec } from '../../src/spec/types.js';
 
 const best: IsolationPolicy = {
+  networkMode: 'none',
   user: '1000',
   readOnlyRootfs: true,
   capabilities: { drop: ['ALL'] },

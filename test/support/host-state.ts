@@ -43,8 +43,10 @@ export async function observeHost(scope: Scope): Promise<HostState> {
   };
 }
 
-/** All but the first level, and the unused FIFOs of providers that are open, which go with them. */
+/** All but the first level, networks but for addresses in use, and the unused FIFOs of providers that are open. */
 function isOfSession(path: string): boolean {
+  if (/^[^/]+\/networks(\/[^/]+\.conflist|\/addresses(\/[^/]+(\/(last_reserved_ip\.0|lock))?)?)?$/.test(path))
+    return false;
   const owner = path.match(/(?:^|\/)fifos\.[0-9a-f]+\.([^/]+)/)?.[1];
   return path.includes(sep) && (owner === undefined || !isOwnerAlive(owner));
 }

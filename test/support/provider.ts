@@ -6,6 +6,9 @@ import type { DetectorOptions } from '../../src/session/runtime-detector.js';
 import { context } from './context.js';
 import { EXECUTOR } from './executor.js';
 
+/** Of tests that need no network: most do not, and are the quicker for it. */
+export const offline = { networkMode: 'none' } as const;
+
 /** A provider on this file's namespace, with the busybox image imported; disposed after the file's tests. */
 export async function openProvider(
   options: Partial<ProviderOptions> = {},
@@ -21,7 +24,10 @@ export async function openProvider(
     stateRoot,
     volumeRoot: join(context.root, 'volumes'),
   };
-  const provider = new ContainerdProvider({ ...given, ...options }, { hostRoot, ...detector });
+  const provider = new ContainerdProvider(
+    { ...given, ...options, policy: { ...offline, ...options.policy } },
+    { hostRoot, ...detector },
+  );
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);
   return provider;

@@ -16,6 +16,7 @@ import { checkIdMaps } from './id-map.js';
 import { checkLimits } from './limits.js';
 import { checkMounts } from './mounts.js';
 import { checkHostname, checkNamespaces, checkNetwork } from './namespaces.js';
+import { checkPlugs } from './plugs.js';
 import { checkControlGroup } from './resources.js';
 import { checkStatus } from './status.js';
 import { checkSysctls } from './sysctls.js';
@@ -26,9 +27,9 @@ const POLL_MS = 2;
 
 /**
  * Reads back from the kernel what a session's spec says, of its init. The spec is containerd's, so that any process
- * can ask; what is observed is the kernel's alone.
+ * can ask; what is observed is the kernel's alone. Of its networks their plugins tell; `directory` is the session's.
  */
-export async function verifySession(channel: Channel, id: string): Promise<Attestation> {
+export async function verifySession(channel: Channel, id: string, directory: string): Promise<Attestation> {
   const { container, record } = await findRecord(channel, id);
   if (container.spec === undefined) throw new DriverError('data-loss', `session ${id} has no spec`);
   const { state, pid } = await readTask(channel, id);
@@ -36,7 +37,9 @@ export async function verifySession(channel: Channel, id: string): Promise<Attes
     throw new DriverError('failed-precondition', `session ${id} is ${state}, and only a running one can be verified`);
   }
   const spec = unpackJson(container.spec) as OciSpec;
-  return hidesProcesses(record) ? verifyHidden(spec, pid, record) : verifyProcess(spec, pid);
+  const { ok, checks } = hidesProcesses(record) ? verifyHidden(spec, pid, record) : await verifyProcess(spec, pid);
+  const plugs = await checkPlugs(directory);
+  return { ok: ok && plugs.every((plug) => plug.ok), checks: [...checks, ...plugs] };
 }
 
 /** The same of any process that was started from the spec: an exec has the privileges and limits of the session. */

@@ -10,6 +10,7 @@ import { type ReapReport, reapLeftovers } from '../../../src/session/reap.js';
 import { context } from '../../support/context.js';
 import { type Daemon, type DaemonOptions, nameNamespace, startDaemon } from '../../support/daemon.js';
 import type { Scope } from '../../support/leaks.js';
+import { offline } from '../../support/provider.js';
 import { makeSessionContext } from '../../support/session-context.js';
 
 /** The long variants, which `npm run soak` runs. */
@@ -19,7 +20,14 @@ export interface PrivateHost {
   daemon: Daemon;
   scope: Scope & { stateRoot: string };
   /** For a provider in another process; its image is there already. */
-  options: { image: string; address: string; namespace: string; stateRoot: string; volumeRoot: string };
+  options: {
+    image: string;
+    address: string;
+    namespace: string;
+    stateRoot: string;
+    volumeRoot: string;
+    policy: typeof offline;
+  };
   provider: ContainerdProvider;
   channel: Channel;
   /** As the provider does, of whatever age things are. */
@@ -37,7 +45,7 @@ export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promis
   const scope = { address, root, namespace: nameNamespace(), stateRoot: join(root, 'sessions') };
   const volumeRoot = join(root, 'volumes');
   const { namespace, stateRoot } = scope;
-  const options = { image: images.reference, address, namespace, stateRoot, volumeRoot };
+  const options = { image: images.reference, address, namespace, stateRoot, volumeRoot, policy: offline };
   const provider = new ContainerdProvider(options);
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DriverError } from '../core/error.js';
+import { DriverError } from './error.js';
 
 /** Longer than the removal of a session whose shim has died takes. */
 const WAIT_MS = 60_000;

@@ -1,0 +1,150 @@
+import { join } from 'node:path';
+import { CapabilityMismatchError, DriverError } from '../core/error.js';
+import { detach, readAttachments } from '../network/attachment.js';
+import { writeNames } from '../network/names.js';
+import { adoptNamespace, createNamespace, isNamespace, nameNamespace } from '../network/namespace.js';
+import { DEFAULT_NETWORK, inspectNetwork } from '../network/networks.js';
+import { listAddresses, listOpenPorts, plug, unplugAll } from '../network/plug.js';
+import { findMissing } from '../network/plugins.js';
+import type { OpenPort } from '../network/ports.js';
+import { HOST_NETWORK } from '../policy/ports.js';
+import { classifyRuntime } from '../policy/runtimes.js';
+import type { ResolvedPolicy } from '../policy/types.js';
+import { needsNetworkPath } from '../spec/runtime.js';
+import type { SessionContext } from './context.js';
+import { makeDirectory, removeDirectory } from './directory.js';
+import { findRecord } from './find.js';
+import type { ForwardTarget } from './forward.js';
+import type { SessionRecord } from './record.js';
+
+/** What of the host's network a session is given. */
+export type NetworkKind = 'none' | 'host' | 'plugged';
+
+export function classifyNetwork({ networkMode, asked }: ResolvedPolicy): NetworkKind {
+  if (networkMode === 'none') return 'none';
+  return asked.network?.name === HOST_NETWORK ? 'host' : 'plugged';
+}
+
+/**
+ * What the document says of the network namespace. Kata puts a session's processes into none of the host's, and has to be
+ * told of one that it may use. In a user namespace it has to be one of the session's own making:
+ * the kernel shows /sys to the owner of both alone (user_namespaces(7), "Interaction with other types of namespaces").
+ */
+export function nameNetns(
+  { directory }: Pick<SessionContext, 'directory'>,
+  { id, runtime, policy }: { id: string; runtime: string; policy: ResolvedPolicy },
+): string | undefined {
+  const kind = classifyNetwork(policy);
+  if (kind === 'host') return HOST_NETWORK;
+  const isGiven = kind === 'plugged' ? policy.userns === undefined : needsNetworkPath(runtime);
+  return isGiven ? nameNamespace(join(directory, id)) : undefined;
+}
+
+/** That there is the network, with the plugins that it needs; looked at before anything is created. */
+export async function checkNetwork({ directory }: SessionContext, policy: ResolvedPolicy): Promise<void> {
+  const { name = DEFAULT_NETWORK } = policy.asked.network ?? {};
+  if (classifyNetwork(policy) !== 'plugged' || name === DEFAULT_NETWORK) return;
+  const { plugins } = await inspectNetwork(directory, name);
+  const missing = findMissing(plugins);
+  if (missing.length === 0) return;
+  const expected = `a network whose plugins are on this host, which lacks ${missing.join(', ')}`;
+  throw new CapabilityMismatchError('containerd', [{ path: 'network.name', value: name, expected }]);
+}
+
+/** What has to be there before the task is created. The directory's removal gives it back. */
+export async function prepareNetwork(context: SessionContext, record: SessionRecord): Promise<void> {
+  const { id, name: hostname = id, runtime, asked } = record;
+  const { policy } = asked;
+  const directory = join(context.directory, id);
+  const dns = policy.asked.network?.dns;
+  await makeDirectory(directory);
+  if (classifyNetwork(policy) !== 'none') await writeNames(directory, { hostname, addresses: [], dns });
+  const netns = nameNetns(context, { id, runtime, policy });
+  if (netns !== undefined && netns !== HOST_NETWORK) await createNamespace(directory);
+}
+
+/** Plugs the session in; its processes must not run yet. `pid` is the init's, once there is one. */
+export async function connectNetwork(
+  context: SessionContext,
+  { id, name: hostname = id, asked }: SessionRecord,
+  pid: Promise<number>,
+): Promise<void> {
+  const { policy } = asked;
+  if (classifyNetwork(policy) !== 'plugged') return;
+  const directory = join(context.directory, id);
+  const { name: network = DEFAULT_NETWORK, dns, ...rules } = policy.asked.network ?? {};
+  if (policy.userns !== undefined) await adoptNamespace(directory, await pid);
+  const addresses = await plug({ root: context.directory, directory, id, network, rules });
+  await writeNames(directory, { hostname, addresses, dns });
+}
+
+/**
+ * What has to be there before the task of a stopped session is created again. False when it is to be plugged in anew: a
+ * host that was restarted has nothing of it, and in a user namespace the network's is a new one each time.
+ */
+export async function renewNetwork(context: SessionContext, record: SessionRecord): Promise<boolean> {
+  const { policy } = record.asked;
+  const directory = join(context.directory, record.id);
+  if (policy.userns === undefined && (await isNamespace(nameNamespace(directory)))) return true;
+  if (classifyNetwork(policy) === 'plugged') await unplugAll(directory);
+  await prepareNetwork(context, record);
+  return false;
+}
+
+/** All that a session has on the host beside its root file system, its networks included. */
+export async function removeSessionFiles(context: SessionContext, id: string): Promise<void> {
+  const directory = join(context.directory, id);
+  await unplugAll(directory);
+  await removeDirectory(directory);
+}
+
+/** Ports of the host that lead to the session, by the rules of its networks. */
+export async function listPublished(context: SessionContext, id: string): Promise<OpenPort[]> {
+  return (await readAttachments(join(context.directory, id))).flatMap(listOpenPorts);
+}
+
+/** Where a port inside is reached from. Of a virtual machine the host's namespace holds but the way to it. */
+export async function findForwardTarget(
+  context: SessionContext,
+  { id, runtime }: SessionRecord,
+  pid: number,
+): Promise<ForwardTarget> {
+  if (classifyRuntime(runtime) !== 'kata') return { pid };
+  const [attachment] = await readAttachments(join(context.directory, id));
+  const [address] = listAddresses(attachment?.result ?? {});
+  if (address !== undefined) return { address };
+  throw new DriverError('failed-precondition', `session ${id} has no address: its networkMode is none`, {
+    operation: 'forward',
+  });
+}
+
+/** One more interface, in the network of that name; resolves with its addresses. */
+export async function connectSessionNetwork(
+  context: SessionContext,
+  idOrName: string,
+  name: string,
+): Promise<string[]> {
+  const { id, asked } = (await findRecord(context.channel, idOrName)).record;
+  const directory = join(context.directory, id);
+  if (classifyNetwork(asked.policy) !== 'plugged') {
+    const message = `session ${id} has no network of its own to connect`;
+    throw new DriverError('failed-precondition', message, { operation: 'connect network' });
+  }
+  if ((await readAttachments(directory)).some(({ network }) => network.name === name)) {
+    throw new DriverError('already-exists', `session ${id} is in network ${name} already`, {
+      operation: 'connect network',
+    });
+  }
+  return plug({ root: context.directory, directory, id, network: name, rules: {} });
+}
+
+/** Takes that interface away again. */
+export async function disconnectSessionNetwork(context: SessionContext, idOrName: string, name: string): Promise<void> {
+  const { id } = (await findRecord(context.channel, idOrName)).record;
+  const directory = join(context.directory, id);
+  const attachment = (await readAttachments(directory)).find(({ network }) => network.name === name);
+  if (attachment === undefined) {
+    throw new DriverError('not-found', `session ${id} is not in network ${name}`, { operation: 'disconnect network' });
+  }
+  await detach(directory, attachment);
+}
