@@ -15,6 +15,7 @@ const SUFFIX = '.conflist';
 
 /** What one network is. */
 export interface Network {
+  /** What a policy's `network.name` says. */
   name: string;
   /** `own`: made by this library; `host`: one of the host's own files of CNI. */
   origin: 'own' | 'host';

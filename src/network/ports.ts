@@ -13,6 +13,7 @@ export interface PortMapping {
   hostIP?: string;
 }
 
+/** A port of the host that leads to one of a session. */
 export type OpenPort = Required<PublishedPort>;
 
 /** How often a free port is looked for. */

@@ -60,6 +60,7 @@ export class PortForward implements AsyncDisposable {
     await once(this.#server, 'close');
   }
 
+  /** The same as `close`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
