@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -49,5 +49,52 @@ onlyOn(['1.6'], 'the package is the same everywhere')('the packed package', () =
        await provider[Symbol.asyncDispose]();`,
     );
     expect(run(process.execPath, join(project, 'use.js'))).toBe(`${context.version}\n`);
+  });
+
+  test('CommonJS requires it, as nothing in it waits while it loads', () => {
+    const file = join(directory, 'project/use.cjs');
+    writeFileSync(
+      file,
+      `const { ContainerdProvider } = require('@cadre-dev/runtime-provider-containerd');
+       const policy = require('@cadre-dev/runtime-provider-containerd/policy.schema.json');
+       const isolation = require('@cadre-dev/runtime-provider-containerd/isolation.schema.json');
+       const provider = new ContainerdProvider({ image: 'x', address: ${JSON.stringify(resolve(context.address))} });
+       provider.healthCheck().then(async ({ details }) => {
+         console.log(details.version, policy.title, isolation.title);
+         await provider[Symbol.asyncDispose]();
+       });`,
+    );
+    expect(run(process.execPath, '--no-warnings', file)).toBe(`${context.version} Isolation policy Isolation block\n`);
+  });
+
+  test.each([
+    ['node16', 'use.mts', { module: 'node16', moduleResolution: 'node16' }],
+    ['nodenext, from CommonJS', 'use.cts', { module: 'nodenext', moduleResolution: 'nodenext' }],
+    ['bundler', 'use.ts', { module: 'esnext', moduleResolution: 'bundler' }],
+  ])('its types are found under %s, and refuse what is wrong', (_, file, options) => {
+    const project = join(directory, 'project');
+    const types = resolve('node_modules/@types');
+    const compilerOptions = {
+      ...options,
+      target: 'es2023',
+      lib: ['es2023', 'esnext.disposable'],
+      strict: true,
+      noEmit: true,
+      skipLibCheck: false,
+      types: ['node'],
+      typeRoots: [types],
+    };
+    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: [file] }));
+    const compile = (image: string) => {
+      writeFileSync(
+        join(project, file),
+        `import { ContainerdProvider, type Session } from '@cadre-dev/runtime-provider-containerd';
+         const provider = new ContainerdProvider({ image: ${image} });
+         export const session: Promise<Session> = provider.createSession({ resources: { memoryMb: 64 } });`,
+      );
+      return spawnSync(resolve('node_modules/.bin/tsc'), ['-p', project], { encoding: 'utf8' }).stdout;
+    };
+    expect(compile("'busybox:1'")).toBe('');
+    expect(compile('5')).toMatch(/error TS2322: Type 'number' is not assignable to type 'string'/);
   });
 });

@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { parse } from 'smol-toml';
 import { DriverError, formatValue } from '../../core/error.js';
 import { ALL, type Capability, CONNECT_MS, type Endpoint, isLoopback, type TlsSettings } from './endpoint.js';
 import type { ResolvedRegistryOptions } from './options.js';
@@ -33,6 +32,7 @@ export async function readEndpoints(registry: string, options: Options): Promise
 async function readHostsFile(registry: string, directory: string, options: Options): Promise<Endpoint[]> {
   const path = join(directory, FILE);
   const text = await readPem(path);
+  const { parse } = await import('smol-toml');
   let file: Table;
   try {
     file = parse(text) as Table;

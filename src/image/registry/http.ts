@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { rootCertificates } from 'node:tls';
-import { Agent, type Dispatcher, EnvHttpProxyAgent, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { DriverError } from '../../core/error.js';
 import { describeUrl, isLoopback, NO_TLS, type TlsSettings } from './endpoint.js';
 import { TransientFailure } from './retry.js';
+
+type Undici = typeof import('undici');
 
 export interface HttpRequest {
   method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH';
@@ -47,15 +49,17 @@ export class HttpClient {
    */
   async send({ headers, tls = NO_TLS, connectTimeoutMs, ...rest }: HttpRequest): Promise<HttpAnswer> {
     const { method, body, signal } = rest;
+    // Loaded here, as it is a third of what importing the package would take.
+    const undici = await import('undici');
     const first = rest.url;
     const strange = Object.fromEntries(Object.entries(headers).filter(([name]) => !ownHeaders.includes(name)));
     for (let url = first, hops = 0; ; hops += 1) {
       // Own headers of an endpoint may be secrets as well, so that another host gets only what a plain client sends.
       const isOwn = url.origin === first.origin;
       const sent = isOwn ? headers : pickPlain(strange);
-      const dispatcher = this.#getDispatcher(url, isOwn ? tls : NO_TLS, connectTimeoutMs);
+      const dispatcher = this.#getDispatcher(undici, url, isOwn ? tls : NO_TLS, connectTimeoutMs);
       try {
-        const answer = await request(url, {
+        const answer = await undici.request(url, {
           method,
           headers: sent,
           dispatcher,
@@ -122,7 +126,12 @@ export class HttpClient {
     }
   }
 
-  #getDispatcher(url: URL, tls: TlsSettings, connectTimeoutMs = 30_000): Dispatcher {
+  #getDispatcher(
+    { Agent, EnvHttpProxyAgent }: Undici,
+    url: URL,
+    tls: TlsSettings,
+    connectTimeoutMs = 30_000,
+  ): Dispatcher {
     // As Go's programs do: a proxy of the environment is never asked for what is on this machine.
     const isLocal = isLoopback(url.host);
     const key = JSON.stringify([isLocal, tls, connectTimeoutMs]);
