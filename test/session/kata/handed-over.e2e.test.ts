@@ -10,6 +10,7 @@ import { context } from '../../support/context.js';
 import { nameNamespace, startDaemon } from '../../support/daemon.js';
 import { makeKataHost, RECORDING_SHIM } from '../../support/kata-host.js';
 import { observe, settle } from '../../support/leaks.js';
+import { offline } from '../../support/provider.js';
 
 // The bytes that containerd sends to the shim itself, by a tap between the two.
 
@@ -36,6 +37,7 @@ async function open(env: Record<string, string>, options: Partial<ProviderOption
       stateRoot,
       volumeRoot: join(stateRoot, 'volumes'),
       runtime: 'kata',
+      policy: offline,
       ...options,
     },
     { hostRoot },

@@ -8,6 +8,7 @@ import { context } from '../../support/context.js';
 import { type Daemon, nameNamespace, startDaemon } from '../../support/daemon.js';
 import { makeKataHost, RECORDING_SHIM } from '../../support/kata-host.js';
 import { observe, settle } from '../../support/leaks.js';
+import { offline } from '../../support/provider.js';
 
 // What containerd hands to Kata's shim, as a shim of that name keeps it. Nothing here shows what Kata makes of it.
 
@@ -29,7 +30,14 @@ afterAll(async () => {
 
 async function openOwn(options: Partial<ConstructorParameters<typeof ContainerdProvider>[0]> = {}) {
   const { images } = context;
-  const given = { image: images.reference, address: daemon.address, namespace, stateRoot, runtime: 'kata' };
+  const given = {
+    image: images.reference,
+    address: daemon.address,
+    namespace,
+    stateRoot,
+    runtime: 'kata',
+    policy: offline,
+  };
   const provider = new ContainerdProvider(
     { ...given, volumeRoot: join(directory, 'volumes'), ...options },
     { hostRoot },
