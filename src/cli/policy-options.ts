@@ -15,6 +15,9 @@ export const policyOptions = {
   'cap-add': { type: 'string', multiple: true },
   'cap-drop': { type: 'string', multiple: true },
   volume: { type: 'string', short: 'v', multiple: true, hint: 'file' },
+  network: { type: 'string', hint: ['none', 'default', 'host'] },
+  publish: { type: 'string', short: 'p', multiple: true },
+  dns: { type: 'string', multiple: true },
   profile: { type: 'string', hint: ['default', 'strict', 'permissive'] },
   policy: { type: 'string', hint: 'file' },
 } as const satisfies Options;
@@ -27,6 +30,9 @@ interface PolicyValues {
   'cap-add'?: string[];
   'cap-drop'?: string[];
   volume?: string[];
+  network?: string;
+  publish?: string[];
+  dns?: string[];
   profile?: string;
   policy?: string;
 }
@@ -43,12 +49,21 @@ export async function readPolicyOptions(values: PolicyValues): Promise<Isolation
     ...(pids === undefined ? {} : { pidsLimit: parseNumber('pids-limit', pids) }),
   };
   const capabilities = { ...base.capabilities, ...(add ? { add } : {}), ...(drop ? { drop } : {}) };
+  const { network: name, publish, dns } = values;
+  const network = {
+    ...base.network,
+    ...(name === undefined || name === 'none' ? {} : { name }),
+    ...(publish && { ports: publish }),
+    ...(dns && { dns }),
+  };
   const mounts = [...(base.mounts ?? []), ...volume.map(parseVolume)];
   return {
     ...base,
     ...(Object.keys(resources).length > 0 ? { resources } : {}),
     ...(Object.keys(capabilities).length > 0 ? { capabilities } : {}),
     ...(mounts.length > 0 ? { mounts } : {}),
+    ...(name === undefined ? {} : { networkMode: name === 'none' ? 'none' : 'full' }),
+    ...(Object.keys(network).length > 0 ? { network } : {}),
     ...(readOnly ? { readOnlyRootfs: true } : {}),
     ...(profile === undefined ? {} : { profile }),
   };

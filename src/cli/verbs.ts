@@ -19,6 +19,7 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   push: async () => (await import('./pull.js')).pushVerb,
   images: async () => (await import('./images.js')).imagesVerb,
   volumes: async () => (await import('./volumes.js')).volumesVerb,
+  port: async () => (await import('./port.js')).portVerb,
   commit: async () => (await import('./commit.js')).commitVerb,
   diff: async () => (await import('./diff.js')).diffVerb,
   fork: async () => (await import('./fork.js')).forkVerb,

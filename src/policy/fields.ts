@@ -1,5 +1,5 @@
 import { capabilityNames, ulimitNames } from './names.js';
-import { portPattern } from './ports.js';
+import { addressPattern, portPattern } from './ports.js';
 import { builtInProfiles } from './profiles.js';
 import { hide, TIMER_MS } from './rule.js';
 import {
@@ -95,7 +95,7 @@ const kbps = whole(64, 10_000_000, 'of kbit/s');
 const network: Record<keyof NetworkRules, Field> = {
   name: fileName,
   allow: list(text()),
-  dns: list(pattern('^[0-9A-Fa-f.:]{2,45}$', 'an IP address')),
+  dns: list(pattern(addressPattern, 'an IP address')),
   ports: list(
     either(
       'a port or a mapping such as 8080:80, 8000-8010:8000-8010, 53:53/udp or 0.0.0.0:8080:80',

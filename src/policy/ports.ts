@@ -22,6 +22,9 @@ const LOOPBACK = '127.0.0.1';
 /** resolv.conf(5), MAXNS. */
 const MAX_SERVERS = 3;
 
+export const addressPattern = '^[0-9A-Fa-f.:]{2,45}$';
+const addressForm = new RegExp(addressPattern, 'u');
+
 interface ReadPorts {
   ports: PublishedPort[];
   /** What is wrong with it; undefined when nothing is. */
@@ -88,7 +91,8 @@ export function findNetworkContradictions(network: unknown): Fault[] {
     seen.push(...found);
   }
   for (const [index, address] of Array.isArray(dns) ? dns.entries() : []) {
-    if (typeof address === 'string' && isIP(address) === 0) {
+    // What has not even the form of one is a fault already.
+    if (typeof address === 'string' && addressForm.test(address) && isIP(address) === 0) {
       faults.push({ path: `network.dns[${index}]`, value: address, expected: 'an IP address' });
     }
   }
