@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { CapabilityMismatchError, type Fault } from '../core/error.js';
 import { isExecutable } from '../core/program.js';
 import type { Image } from '../image/image.js';
@@ -69,7 +69,12 @@ export function checkRuntime(
     ...findMismatches(policy, place),
     ...checkRuntimeChoice({ runtime, runtimeOptions, resources: policy.resources }),
   ];
-  if (runtimeBinary !== undefined && !isExecutable(runtimeBinary)) {
+  if (runtimeBinary !== undefined && basename(runtimeBinary) === 'runsc') {
+    // Its sandbox refuses the network namespace that it makes, and stays behind (seen with Debian's of 2022).
+    const expected =
+      "a program that runs behind runc's shim, and not gVisor, which has one of its own: io.containerd.runsc.v1";
+    faults.push({ path: 'runtimeBinary', value: runtimeBinary, expected });
+  } else if (runtimeBinary !== undefined && !isExecutable(runtimeBinary)) {
     faults.push({ path: 'runtimeBinary', value: runtimeBinary, expected: 'the path of a program on this host' });
   }
   if (executor === 'supervisor') faults.push(...checkSupervisor(runtime));
@@ -153,7 +158,6 @@ export function planSession(
       asked: describeAsked(policy, { ...session, executor }),
       policyHash: hashPolicy(policy),
       runtime: runtime.name,
-      ...(runtimeBinary === undefined ? {} : { runtimeBinary }),
       snapshotter: context.snapshotter,
       createdAt,
       ...(ttlMs === undefined ? {} : { expiresAt: new Date(createdAt.getTime() + ttlMs) }),

@@ -228,10 +228,10 @@ export class ContainerdProvider implements AsyncDisposable {
   /** A policy that a runtime cannot honour is refused before anything changes. */
   async #chooseRuntime({ runtime, policy, executor }: RuntimeChange): Promise<ChosenRuntime> {
     const host = readHostFacts();
-    const { runtimeBinary, runtimeOptions } = this.#options;
+    const { runtimeOptions } = this.#options;
     checkRuntime(policy, this.#describePlace(host, runtime), { ...this.#options, executor });
     await this.#requireRuntime(runtime);
-    return { runtime: chooseRuntime(runtime, this.#options), runtimeBinary, runtimeOptions, host };
+    return { runtime: chooseRuntime(runtime, this.#options), runtimeOptions, host };
   }
 
   /** Looks whether the runtime is there, once the daemon has answered. */

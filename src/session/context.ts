@@ -33,7 +33,6 @@ export interface RuntimeChange {
 
 export interface ChosenRuntime {
   runtime: RuntimeChoice;
-  runtimeBinary?: string | undefined;
   runtimeOptions: RuntimeOptions;
   host: HostFacts;
 }

@@ -17,7 +17,7 @@ interface MountCheck {
   pid: number;
   spec: OciSpec;
   pins: readonly Pin[];
-  record: Pick<SessionRecord, 'runtime' | 'runtimeBinary'>;
+  record: Pick<SessionRecord, 'runtime'>;
 }
 
 /**

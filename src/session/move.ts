@@ -45,9 +45,7 @@ export async function planMove(
   const { name, options } = chosen.runtime;
   const { path: networkPath } = needsNetworkPath(name) ? await createNamespace(directory) : { path: '' };
   const spec = adaptSpec(before, { ...chosen, runtime: name, policy, networkPath });
-  const { runtimeBinary: _, ...rest } = record;
-  const { runtimeBinary } = chosen;
-  const moved = { ...rest, runtime: name, ...(runtimeBinary === undefined ? {} : { runtimeBinary }) };
+  const moved = { ...record, runtime: name };
   const next: Container = {
     ...container,
     runtime: { name, options: options && packShimOptions(options) },

@@ -74,8 +74,6 @@ export interface SessionRecord {
   parent?: SessionParent;
   /** containerd's name of the runtime, such as `io.containerd.runc.v2`. */
   runtime: string;
-  /** What runc's shim runs instead of runc. */
-  runtimeBinary?: string;
   snapshotter: string;
   createdAt: Date;
   /** When any process's reaper may remove it; without it the session ends with its owner. */

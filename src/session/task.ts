@@ -117,7 +117,7 @@ export interface Init {
 }
 
 /** The init of a session that has just been made. The pid may be a hypervisor's, whose cgroup is not the session's. */
-export function describeInit(record: Pick<SessionRecord, 'runtime' | 'runtimeBinary'>, pid: number): Init {
+export function describeInit(record: Pick<SessionRecord, 'runtime'>, pid: number): Init {
   return { pid, cgroup: hidesProcesses(record) ? undefined : findCgroup(pid) };
 }
 

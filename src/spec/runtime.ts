@@ -53,8 +53,8 @@ function isRuntime(runtime: string): boolean {
  * Whether the processes of a session are none of this host's: those of Kata are its guest's, those of gVisor its
  * sentry's. Of a runtime that is not known it is not known either, and nothing is read or killed on a guess.
  */
-export function hidesProcesses({ runtime, runtimeBinary }: { runtime: string; runtimeBinary?: string | undefined }) {
-  return classifyRuntime(runtime) !== 'runc' || (runtimeBinary !== undefined && basename(runtimeBinary) === 'runsc');
+export function hidesProcesses({ runtime }: { runtime: string }): boolean {
+  return classifyRuntime(runtime) !== 'runc';
 }
 
 /** Whether the network namespace has to be there before the session: Kata refuses that of the host, and makes none. */

@@ -61,3 +61,12 @@ test('a program that the shim cannot run is told as the cause, with what to do, 
   });
   expect(await settle(context, before)).toEqual(before);
 });
+
+test('gVisor behind the shim of runc is refused by name, as it has one of its own', async () => {
+  const provider = await openProvider({ runtimeBinary: '/usr/bin/runsc' });
+  await expect(provider.createSession()).rejects.toMatchObject({
+    code: 'capability-mismatch',
+    mismatchedAttributes: ['runtimeBinary'],
+    message: expect.stringContaining('io.containerd.runsc.v1'),
+  });
+});

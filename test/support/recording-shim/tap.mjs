@@ -24,12 +24,11 @@ if (role === undefined) {
     let rest = Buffer.alloc(0);
     daemon.on('data', (chunk) => {
       rest = Buffer.concat([rest, chunk]);
-      for (
-        let end;
-        rest.length >= HEADER && rest.length >= (end = HEADER + rest.readUInt32BE(0));
-        rest = rest.subarray(end)
-      ) {
+      while (rest.length >= HEADER) {
+        const end = HEADER + rest.readUInt32BE(0);
+        if (rest.length < end) return;
         const frame = pass(rest.subarray(0, HEADER), rest.subarray(HEADER, end));
+        rest = rest.subarray(end);
         if (frame !== undefined) shim.write(frame);
       }
     });
@@ -78,7 +77,8 @@ function readFields(bytes) {
     let content = Buffer.alloc(0);
     if (key % 8 === 2) {
       const length = readVarint();
-      content = bytes.subarray(at, (at += length));
+      content = bytes.subarray(at, at + length);
+      at += length;
     } else if (key % 8 === 0) readVarint();
     else throw new Error(`a field of wire type ${key % 8}`);
     fields.push({ number: key >> 3, bytes: content, whole: bytes.subarray(start, at) });
