@@ -8,7 +8,7 @@ import { parseOptions, USAGE, type VmOptions } from './options.js';
 import { judge, type Results, readResults } from './results.js';
 
 /** How many of the console's last lines are told of a guest that failed. */
-const TAIL = 40;
+const TAIL = 80;
 const started = Date.now();
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
