@@ -78,6 +78,13 @@ export async function removeForkPoint(channel: Channel, snapshotter: string, nam
   }
 }
 
+/** Removes every fork point that nothing is on top of. */
+export async function removeUnusedForkPoints(channel: Channel, snapshotter: string): Promise<void> {
+  const names: string[] = [];
+  for await (const { name } of listSnapshots(channel, snapshotter, [`name~=^${PREFIX}`])) names.push(name);
+  for (const name of names) await removeForkPoint(channel, snapshotter, name);
+}
+
 /** A fork that has not come to its end. */
 export interface UnfinishedFork {
   /** Of the fork point. */

@@ -2,7 +2,7 @@ import { DriverError, hasCode } from '../core/error.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import type { Channel } from '../rpc/channel.js';
-import { removeForkPoint } from './fork-point.js';
+import { removeForkPoint, removeUnusedForkPoints } from './fork-point.js';
 import type { Image } from './image.js';
 import { withOwnLease } from './lease.js';
 import { copyRootMode } from './mounts.js';
@@ -59,9 +59,11 @@ export interface RemoveRootfsOptions {
  */
 export async function removeRootfs(channel: Channel, options: RemoveRootfsOptions): Promise<void> {
   const { key, snapshotter = DEFAULT_SNAPSHOTTER } = options;
-  const parent = (await findSnapshot(channel, snapshotter, key))?.parent ?? '';
+  const info = await findSnapshot(channel, snapshotter, key);
+  // Without its container the snapshot is garbage: collected before us, it tells no more what was below it.
+  if (info === undefined) return removeUnusedForkPoints(channel, snapshotter);
   await removeSnapshot(channel, snapshotter, key);
-  await removeForkPoint(channel, snapshotter, parent);
+  await removeForkPoint(channel, snapshotter, info.parent);
 }
 
 function describeTaken(key: string, cause: DriverError): DriverError {

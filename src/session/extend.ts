@@ -1,9 +1,9 @@
 import { DriverError } from '../core/error.js';
-import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { checkOptions } from '../policy/rule.js';
 import { whole } from '../policy/schema.js';
 import type { Channel } from '../rpc/channel.js';
 import { findById } from './find.js';
+import { setLabel } from './labels.js';
 import { LABEL } from './record.js';
 
 /** A hundred years: beyond what a Date holds there is no time to write down. */
@@ -17,18 +17,6 @@ export async function extendSession(channel: Channel, id: string, ttlMs: number)
   const found = await findById(channel, id);
   if (found === undefined) throw new DriverError('not-found', `no session ${id}`, { operation: 'extend' });
   const expiresAt = new Date(Date.now() + ttlMs);
-  // The mask names the one label, so that what others write meanwhile stays. The whole container is sent all the same:
-  // daemons read fields that the mask does not name.
-  await channel.unary(
-    ContainersService.update,
-    {
-      container: {
-        ...found.container,
-        labels: { ...found.container.labels, [LABEL.expiresAt]: expiresAt.toISOString() },
-      },
-      updateMask: [`labels.${LABEL.expiresAt}`],
-    },
-    { idempotent: true },
-  );
+  await setLabel(channel, found.container, LABEL.expiresAt, expiresAt.toISOString());
   return expiresAt;
 }

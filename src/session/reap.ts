@@ -15,12 +15,12 @@ import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './l
 import { trimLogs } from './logs.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
-import { finishFork } from './rootfs-state.js';
+import { endPause, finishFork, isLeftPaused } from './rootfs-state.js';
 
 /** What containerd does not know of may be what it is just starting, while it is younger. */
 const MIN_AGE_MS = 10_000;
 
-/** What a reaper removed, by id (shims by pid, cgroups by path), and what it could not remove. */
+/** What a reaper removed and resumed, by id (shims by pid, cgroups by path), and what it could not remove. */
 export interface ReapReport {
   /** Expired ones, and those whose owner has ended. */
   sessions: string[];
@@ -28,6 +28,8 @@ export interface ReapReport {
   tasks: string[];
   /** Snapshots, FIFOs and leases of creations that did not come to a record. */
   remains: string[];
+  /** Sessions that are not removed, but resumed: a process that has ended had paused them for a commit, fork or diff. */
+  resumed: string[];
   /** Processes of shims whose session is gone. */
   shims: number[];
   /** Control groups of sessions that containerd does not know of. */
@@ -51,7 +53,15 @@ export async function reapLeftovers(
   { now = new Date(), minAgeMs = MIN_AGE_MS }: ReapOptions = {},
 ): Promise<ReapReport> {
   const { channel } = context;
-  const report: ReapReport = { sessions: [], tasks: [], remains: [], shims: [], cgroups: [], failures: [] };
+  const report: ReapReport = {
+    sessions: [],
+    tasks: [],
+    remains: [],
+    resumed: [],
+    shims: [],
+    cgroups: [],
+    failures: [],
+  };
   const attempt = async <T>(what: string, list: T[], item: T, remove: () => unknown): Promise<void> => {
     try {
       if ((await remove()) !== false) list.push(item);
@@ -79,10 +89,14 @@ export async function reapLeftovers(
   const found = await listRecords(channel);
   const known = new Set(await listIds(channel));
 
-  for (const { record } of found) {
+  for (const { record, container } of found) {
     const creation = creations.find(({ id }) => id === record.id);
     const isUnstarted = tasks.get(record.id) === Status.CREATED && !isOwnerAlive(record.owner);
-    if (isLive({ creation, record }, now) && !isUnstarted) continue;
+    if (isLive({ creation, record }, now) && !isUnstarted) {
+      if (isLeftPaused(container))
+        await attempt('pause of', report.resumed, record.id, () => endPause(context, record));
+      continue;
+    }
     await attempt('session', report.sessions, record.id, () => removeSession(context, record));
   }
   for (const { name, source } of (await listUnfinishedForks(channel, context.snapshotter)).filter(

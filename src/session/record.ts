@@ -18,6 +18,8 @@ export const LABEL = {
   /** On the lease of a creation alone; it says which record is its own. */
   createdAt: 'cadre.dev/created-at',
   expiresAt: 'cadre.dev/expires-at',
+  /** While a running session is read: the process that paused it. The reaper resumes it when that has ended. */
+  pausedBy: 'cadre.dev/paused-by',
   metadata: 'cadre.dev/metadata.',
 } as const;
 

@@ -1,6 +1,7 @@
 import { withCleanup } from '../core/cleanup.js';
 import { DriverError, hasCode } from '../core/error.js';
 import { withLock } from '../core/lock.js';
+import { describeOwner, isOwnerAlive } from '../core/owner.js';
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { listUnfinishedForks, releaseForkPoint } from '../image/fork-point.js';
 import { copyRootMode } from '../image/mounts.js';
@@ -8,7 +9,8 @@ import { findSnapshot } from '../image/snapshot.js';
 import type { Channel } from '../rpc/channel.js';
 import type { SessionContext } from './context.js';
 import { findById } from './find.js';
-import type { SessionRecord } from './record.js';
+import { setLabel } from './labels.js';
+import { LABEL, type SessionRecord } from './record.js';
 import { pauseTask, readMounts, readTask, resumeTask, type TaskState } from './task.js';
 
 /**
@@ -69,17 +71,49 @@ export function refuseMapped({ id, asked }: SessionRecord, operation: string): v
   throw new DriverError('failed-precondition', message, { operation });
 }
 
-/** Runs `work` while nothing in the session runs, and tells it whether it is merely paused. */
+/**
+ * Runs `work` while nothing in the session runs, and tells it whether it is merely paused. The session bears the mark of
+ * who paused it meanwhile: `endPause` is for a process that came to its end in between.
+ */
 export async function whileStill<T>(channel: Channel, id: string, work: (state: TaskState) => Promise<T>): Promise<T> {
   const { state } = await readTask(channel, id);
   if (state !== 'running') return work(state);
   return withCleanup(async (undo) => {
+    await undo.acquire(
+      'mark of the pause',
+      () => markPause(channel, id, describeOwner()),
+      () => markPause(channel, id, ''),
+    );
     await undo.acquire(
       'pause',
       () => pauseTask(channel, id),
       () => resume(channel, id),
     );
     return work('paused');
+  });
+}
+
+async function markPause(channel: Channel, id: string, owner: string): Promise<void> {
+  const found = await findById(channel, id);
+  if (found !== undefined) await setLabel(channel, found.container, LABEL.pausedBy, owner);
+}
+
+/** Whether a process that has ended left the session paused, or was about to. */
+export function isLeftPaused({ labels }: { labels: Record<string, string> }): boolean {
+  const { [LABEL.pausedBy]: owner } = labels;
+  return owner !== undefined && owner !== '' && !isOwnerAlive(owner);
+}
+
+/** Resumes a session that a process left paused which has ended. False when there is nothing to be done any more. */
+export function endPause(context: SessionContext, record: SessionRecord): Promise<boolean> {
+  const { channel } = context;
+  const { id } = record;
+  return withRootfs(context, record, async () => {
+    const found = await findById(channel, id);
+    if (found === undefined || !isLeftPaused(found.container)) return false;
+    if ((await readTask(channel, id)).state === 'paused') await resume(channel, id);
+    await markPause(channel, id, '');
+    return true;
   });
 }
 

@@ -26,7 +26,7 @@ test('reap removes what has expired, tells what, and leaves the rest', async () 
   const { status, stdout } = reap('--json');
   expect([status, JSON.parse(stdout)]).toEqual([
     0,
-    { sessions: [second], tasks: [], remains: [], shims: [], cgroups: [], failures: [] },
+    { sessions: [second], tasks: [], remains: [], resumed: [], shims: [], cgroups: [], failures: [] },
   ]);
   expect((await session.exec('true')).exitCode).toBe(0);
   await session.destroy();

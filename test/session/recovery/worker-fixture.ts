@@ -14,6 +14,10 @@ export interface Verbs {
   exec(id: string, script: string): Promise<{ stdout: string; exitCode: number }>;
   /** Answers when the command runs; nobody reads its output. */
   spawn(id: string, script: string): Promise<void>;
+  /** To the image `new`. */
+  commit(id: string): Promise<void>;
+  /** Answers with the fork's id. */
+  fork(id: string): Promise<string>;
   destroy(id: string): Promise<void>;
   reap(): Promise<string[]>;
   /** Answers when the image is there. */
@@ -60,6 +64,13 @@ const verbs: Verbs = {
   },
   async spawn(id, script) {
     await find(id).spawn('sh', ['-c', script]);
+  },
+  async commit(id) {
+    await find(id).commit({ image: 'new' });
+  },
+  async fork(id) {
+    const [session] = await find(id).fork();
+    return keep(session as Session);
   },
   destroy: (id) => find(id).destroy(),
   reap: async () => (await provider.reap()).sessions,
