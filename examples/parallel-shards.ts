@@ -28,6 +28,7 @@ const project = makeProject();
 async function runShard(files: readonly string[]): Promise<Outcome[]> {
   const session = await provider.createSession({
     mounts: [{ path: project, target: '/project', readOnly: true }],
+    networkMode: 'none',
     readOnlyRootfs: true,
     resources: { memoryMb: 128, pidsLimit: 64, timeoutMs: 30_000 },
   });

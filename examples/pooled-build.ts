@@ -55,7 +55,7 @@ const build = `
 try {
   const mounts = [{ type: 'volume' as const, path: 'pooled-build', target: '/cache', readOnly: false }];
   const pool = new Pool(SIZE, () =>
-    provider.createSession({ mounts, resources: { memoryMb: 256, timeoutMs: 30_000 } }),
+    provider.createSession({ networkMode: 'none', mounts, resources: { memoryMb: 256, timeoutMs: 30_000 } }),
   );
   const run = (job: number) => pool.use((session) => session.exec('sh', ['-ec', build], { env: { JOB: String(job) } }));
   const results = await Promise.all(Array.from({ length: JOBS }, (_, job) => run(job)));
