@@ -5,6 +5,8 @@ const kinds = {
   image: 'the name of an image',
   name: 'a new name for it',
   volume: 'the name of a volume',
+  network: 'the name of a network',
+  port: 'the number of a port',
   file: 'the path of a file',
   command: 'a command',
   shell: 'bash, zsh or fish',

@@ -85,13 +85,14 @@ async function nameValues(hint: Hint, values: Walked['values']): Promise<Candida
 /** A prompt is no place for a failure: where nobody answers, nothing is known. */
 async function listNames(kind: Kind, values: Walked['values']): Promise<string[]> {
   if (kind === 'shell') return ['bash', 'zsh', 'fish'];
-  if (kind === 'name') return [];
+  if (kind === 'name' || kind === 'port') return [];
   const names: string[] = [];
   try {
     const { openProvider } = await import('./connection.js');
     await using provider = await openProvider(values);
     if (kind === 'image') for await (const { name } of provider.images.list()) names.push(name);
     if (kind === 'volume') for await (const { name } of provider.volumes.list()) names.push(name);
+    if (kind === 'network') for await (const { name } of provider.networks.list()) names.push(name);
     if (kind === 'session') for await (const { name, sessionId } of provider.list()) names.push(name ?? sessionId);
   } catch {
     return [];

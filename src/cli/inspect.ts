@@ -6,7 +6,7 @@ import { connectionOptions, defineVerb, type Verb } from './verb.js';
 
 /** A verb that prints what one thing is: indented, or with --json on one line. */
 export function defineInspect(
-  kind: Extract<Kind, 'session' | 'image' | 'volume'>,
+  kind: Extract<Kind, 'session' | 'image' | 'volume' | 'network'>,
   words: Pick<Verb, 'usage' | 'summary' | 'example'>,
   read: (provider: ContainerdProvider, name: string) => Promise<unknown>,
 ): Verb {

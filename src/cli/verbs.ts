@@ -19,6 +19,8 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   push: async () => (await import('./pull.js')).pushVerb,
   images: async () => (await import('./images.js')).imagesVerb,
   volumes: async () => (await import('./volumes.js')).volumesVerb,
+  networks: async () => (await import('./networks.js')).networksVerb,
+  forward: async () => (await import('./forward.js')).forwardVerb,
   port: async () => (await import('./port.js')).portVerb,
   commit: async () => (await import('./commit.js')).commitVerb,
   diff: async () => (await import('./diff.js')).diffVerb,
