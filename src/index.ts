@@ -27,6 +27,7 @@ export type { ImportOptions } from './image/import.js';
 export type { ImageDetails, LayerDetails, PlatformDetails } from './image/inspect.js';
 export type { PruneOptions, PruneReport } from './image/prune.js';
 export type { PullOptions, PullProgress } from './image/pull-options.js';
+export type { PullWatch } from './image/pull-watch.js';
 export type { PushedImage, PushOptions, PushProgress } from './image/push.js';
 export type { RegistryCredentials, RegistryOptions } from './image/registry/options.js';
 export type { UnpackOptions } from './image/unpack.js';

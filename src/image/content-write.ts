@@ -22,7 +22,7 @@ export interface Piece {
 
 /**
  * Content.Write with requests that are encoded already (`encodeWrite`). The generated encoder copies the bytes four
- * times into new memory, whose collection takes most of a pull's CPU time.
+ * times into new memory, whose collection takes a third of the client's CPU time in a pull.
  */
 export const writeContent: BidiMethod<Buffer, WriteContentResponse> = {
   ...ContentService.write,

@@ -9,6 +9,7 @@ import { type ImageDetails, inspectImage } from '../image/inspect.js';
 import { type PruneOptions, type PruneReport, pruneImages } from '../image/prune.js';
 import { pullImage } from '../image/pull.js';
 import type { PullOptions } from '../image/pull-options.js';
+import { PullWatch } from '../image/pull-watch.js';
 import { type PushedImage, type PushOptions, pushImage } from '../image/push.js';
 import { normalizeReference } from '../image/reference.js';
 import type { RegistryOptions } from '../image/registry/options.js';
@@ -77,6 +78,20 @@ export class Images {
   async pull(reference: string, options: PullOptions = {}): Promise<Image> {
     const { channel, snapshotter, registry } = await this.#open();
     return pullImage(channel, reference, { snapshotter, ...options, registry: { ...registry, ...options.registry } });
+  }
+
+  /** The same as `pull`, to be watched: an iteration tells how far it is, `image` is what comes of it. */
+  watchPull(reference: string, options: PullOptions = {}): PullWatch {
+    const { onProgress } = options;
+    return new PullWatch((tell) =>
+      this.pull(reference, {
+        ...options,
+        onProgress: (progress) => {
+          onProgress?.(progress);
+          tell(progress);
+        },
+      }),
+    );
   }
 
   /** Sends an image to a registry, under its own name or another; what the registry has already is not sent. */

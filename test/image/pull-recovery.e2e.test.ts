@@ -124,6 +124,10 @@ test('the policies missing, always and never', async () => {
     expect(manifests()).toBe(asked);
   }
   expect(stages).toContain('done');
+  const pulling = provider.images.watchPull(busybox);
+  const watched: string[] = [];
+  for await (const { stage } of pulling) watched.push(stage);
+  expect([watched.at(-1), (await pulling.image).name]).toEqual(['done', busybox]);
   await expect(provider.createSession({ image: `${proxy.host}/busybox:2` })).rejects.toMatchObject({
     code: 'not-found',
     message: expect.stringContaining('and it cannot be pulled'),
