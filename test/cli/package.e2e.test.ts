@@ -15,7 +15,11 @@ onlyOn(['1.6'], 'the package is the same everywhere')('the packed package', () =
       encoding: 'utf8',
     });
     const [{ files }] = JSON.parse(packed) as [{ files: { path: string }[] }];
-    const places = new Set(files.map(({ path }) => path.replace(/^dist\/.*\.(js|d\.ts)$/, 'dist')));
+    const places = new Set(
+      files.map(({ path }) =>
+        path.replace(/^dist\/.*\.(js|d\.ts)$/, 'dist').replace(/^native\/bin\/supervisor-linux-(x64|arm64)$/, 'native'),
+      ),
+    );
     expect([...places].sort()).toEqual([
       'CHANGELOG.md',
       'LICENSE',
@@ -23,6 +27,7 @@ onlyOn(['1.6'], 'the package is the same everywhere')('the packed package', () =
       'SECURITY.md',
       'dist',
       'isolation.schema.json',
+      'native',
       'package.json',
       'policy.schema.json',
     ]);

@@ -53,7 +53,7 @@ describe('createSession refuses, before anything is created,', () => {
 
   test('what it cannot honour yet, by name', async () => {
     await expectRefusal(
-      provider.createSession({ networkMode: 'full', secrets: [{ name: 'a', value: 'hidden-value' }] }),
+      provider.createSession({ networkMode: 'allowlist', secrets: [{ name: 'a', value: 'hidden-value' }] }),
       {
         name: 'CapabilityMismatchError',
         providerName: 'containerd',

@@ -30,7 +30,7 @@ import type { OciMount, OciSpec } from '../../src/spec/types.js';
 import { buildDockerArchive } from '../support/busybox.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
-import { openProvider } from '../support/provider.js';
+import { offline, openProvider } from '../support/provider.js';
 import { makeSessionContext } from '../support/session-context.js';
 
 const provider = await openProvider();
@@ -77,7 +77,7 @@ function createOn(disturbed: Channel, mounts: object[]) {
     runtimeOptions: {},
     executor: 'task' as const,
   };
-  return createSession(session, planSession(parsePolicy({ mounts }), {}, image, plan));
+  return createSession(session, planSession(parsePolicy({ ...offline, mounts }), {}, image, plan));
 }
 
 describe('a source that is swapped after its check', () => {
