@@ -2,25 +2,11 @@ import { describe, expect, test } from 'vitest';
 import { parsePolicy } from '../../src/policy/parse.js';
 import { adaptSpec } from '../../src/spec/adapt.js';
 import { buildSpec } from '../../src/spec/build.js';
-import type { HostFacts } from '../../src/spec/host.js';
 import type { RuntimeOptions } from '../../src/spec/runtime.js';
+import { host as ordinary } from './host-facts.js';
 import { findSchemaFaults } from './oci-schema.js';
 
-const host: HostFacts = {
-  cgroup: 'v2',
-  cpus: 2,
-  memoryBytes: 8 * 1024 ** 3,
-  kernel: '6.1.0',
-  arch: 'x64',
-  seccomp: true,
-  apparmor: false,
-  userns: true,
-  idmap: true,
-  swapAccounting: true,
-  ioWeight: true,
-  network: true,
-  initPath: '/usr/bin/catatonit',
-};
+const host = { ...ordinary, cgroup: 'v2' as const };
 const policy = parsePolicy({
   networkMode: 'none',
   resources: { memoryMb: 512, memorySwapMb: 64, cpus: 2, cpuShares: 512, pidsLimit: 64, ioWeight: 100 },

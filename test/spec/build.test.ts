@@ -3,25 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { parsePolicy } from '../../src/policy/parse.js';
 import { buildSpec } from '../../src/spec/build.js';
 import { chooseEnv } from '../../src/spec/environment.js';
-import { type HostFacts, isKernelAtLeast } from '../../src/spec/host.js';
+import { isKernelAtLeast } from '../../src/spec/host.js';
 import type { ImageConfig } from '../../src/spec/image-config.js';
+import { host } from './host-facts.js';
 import { findSchemaFaults } from './oci-schema.js';
-
-const host: HostFacts = {
-  cgroup: 'v1',
-  cpus: 2,
-  memoryBytes: 8 * 1024 ** 3,
-  kernel: '6.1.0',
-  arch: 'x64',
-  seccomp: true,
-  apparmor: false,
-  userns: true,
-  idmap: true,
-  swapAccounting: true,
-  ioWeight: true,
-  network: true,
-  initPath: '/usr/bin/catatonit',
-};
 
 function build(policy: unknown, image: ImageConfig = {}, more: object = {}) {
   const spec = buildSpec({

@@ -5,25 +5,12 @@ import { parsePolicy } from '../../src/policy/parse.js';
 import { buildSpec } from '../../src/spec/build.js';
 import { buildExecProcess } from '../../src/spec/process.js';
 import { resolveUser } from '../../src/spec/user.js';
+import { host } from './host-facts.js';
 
 const spec = buildSpec({
   policy: parsePolicy({}),
   image: { Env: ['HOME=/root'], WorkingDir: '/srv' },
-  host: {
-    cgroup: 'v2',
-    cpus: 1,
-    memoryBytes: 2 ** 30,
-    kernel: '6',
-    arch: 'arm64',
-    seccomp: true,
-    apparmor: false,
-    userns: true,
-    idmap: true,
-    swapAccounting: true,
-    ioWeight: true,
-    network: true,
-    initPath: '/i',
-  },
+  host,
   hostname: 'h',
   cgroupsPath: '/n/h',
   user: { uid: 5, gid: 6 },
