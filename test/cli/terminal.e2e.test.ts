@@ -1,8 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { image as buildImage } from '../image/archives.js';
+import { publish } from '../image/publish.js';
 import { context } from '../support/context.js';
+import { startFaultProxy } from '../support/fault-proxy.js';
 import { observe, settle } from '../support/leaks.js';
+import { startRegistry } from '../support/registry.js';
+import { packTar } from '../support/tar.js';
 import { cadre, cadreEnv } from './cadre.js';
 import { openTerminal, type Terminal } from './terminal.js';
 
@@ -52,6 +58,25 @@ describe('in a terminal', () => {
     type('C-c');
     await shows(/\^Cbash/);
     expect(cadre('rm', '-f', 'drawn').status).toBe(0);
+  });
+
+  test('a pull draws how far it is, and clears it away at its end', async () => {
+    const { type, run, shows, screen } = terminal;
+    const registry = await startRegistry();
+    onTestFinished(() => registry.stop());
+    const proxy = await startFaultProxy(registry.host);
+    onTestFinished(() => proxy.stop());
+    const large = packTar([{ path: 'some', data: randomBytes(4 * 1024 ** 2) }]);
+    await publish(`${registry.host}/drawn:1`, buildImage({ layers: [large] }));
+    proxy.fault = ({ url }) => (url.includes('/blobs/') ? { bytesPerSecond: 2 * 1024 ** 2 } : undefined);
+    const reference = `${proxy.host}/drawn:1`;
+    type('clear', 'Enter');
+    run(`pull ${reference}; echo ended with $?`);
+    await shows(/^download █+░+ \d\.\d\/4\.\d MiB$/m);
+    await shows(/^ended with 0$/m);
+    expect(screen()).toMatch(new RegExp(`^${reference} sha256:\\w{64}$`, 'm'));
+    expect(screen()).not.toContain('█');
+    expect(cadre('images', 'rm', reference).status).toBe(0);
   });
 
   test('states have colours, and none where NO_COLOR is set', async () => {
