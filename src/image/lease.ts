@@ -42,7 +42,8 @@ export async function acquireLease(
   const id = `cadre-image-${randomBytes(10).toString('hex')}`;
   await undo.acquire(
     'lease',
-    () => channel.unary(LeasesService.create, { id, labels }, { signal }),
+    // Without the signal: a creation that is given up may still come true, behind its deletion.
+    () => channel.unary(LeasesService.create, { id, labels }),
     () => releaseLease(channel, id),
   );
   return {

@@ -35,7 +35,8 @@ describe('in a terminal', () => {
     type('until stty size | grep -q "^20 "; do sleep 0.1; done; clear; stty size', 'Enter');
     await shows(/^20 100$/m);
     // Ctrl-C ends what runs inside and not the shell that runs it.
-    type('sleep 1000', 'Enter');
+    type("clear; echo be''gun; sleep 1000", 'Enter');
+    await shows(/^begun$/m);
     type('C-c');
     type('echo code $?', 'Enter');
     await shows(/^code 130$/m);
