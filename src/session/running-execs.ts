@@ -54,6 +54,8 @@ export class RunningExecs {
   /** Those whose process runs, or is being started. */
   readonly #active = new Set<Running>();
   readonly #known = new WeakMap<ExecProcess, Running>();
+  /** Of a supervisor's commands, on the host: each is there a moment longer than its command. */
+  readonly #reapers = new Set<number>();
   readonly #releases = new Set<Promise<void>>();
   readonly #closed = new AbortController();
   /** One at a time: each freezes the session. */
@@ -133,6 +135,7 @@ export class RunningExecs {
 
   #watch(process: ExecProcess, running: Running, options: ResolvedExecOptions): Execution {
     running.root = readStat(process.pid);
+    if (process.reaper) this.#reapers.add(process.reaper);
     this.#known.set(process, running);
     const forget = () => {
       running.hasEnded = true;
@@ -181,11 +184,13 @@ export class RunningExecs {
   /** Notes that one more begins. What earlier ones left running may start processes that look like its own. */
   #note(): Running {
     const { pid, cgroup } = this.#parts.init();
-    const isAlone = this.#active.size === 0 && !this.#parts.hasCommand && (cgroup?.listPids() ?? []).every(isQuiet);
-    function isQuiet(other: number): boolean {
-      const stat = other === pid ? undefined : readStat(other);
+    const pids = cgroup?.listPids() ?? [];
+    for (const reaper of this.#reapers) if (!pids.includes(reaper)) this.#reapers.delete(reaper);
+    const isQuiet = (other: number): boolean => {
+      const stat = other === pid || this.#reapers.has(other) ? undefined : readStat(other);
       return stat === undefined || isDead(stat);
-    }
+    };
+    const isAlone = this.#active.size === 0 && !this.#parts.hasCommand && pids.every(isQuiet);
     for (const other of this.#active) other.alone = false;
     const running = { root: undefined, alone: isAlone, hasEnded: false, oomKills: this.#countOomKills() };
     this.#active.add(running);

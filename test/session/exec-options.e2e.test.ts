@@ -139,7 +139,7 @@ describe('output', () => {
 
 describe('tty', () => {
   test('has the size asked for, and another when it is resized', async () => {
-    const script = 'stty size; trap "stty size; exit 3" WINCH; while :; do sleep 0.05; done';
+    const script = 'trap "stty size; exit 3" WINCH; stty size; while :; do sleep 0.05; done';
     const execution = await session.spawn('sh', ['-c', script], { tty: { cols: 101, rows: 33 } });
     let seen = '';
     for await (const { data } of execution) {
