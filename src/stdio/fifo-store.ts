@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { DriverError } from '../core/error.js';
 
@@ -68,7 +68,11 @@ export class FifoStore {
   async #make(): Promise<void> {
     const paths = Array.from({ length: BATCH }, () => join(this.directory, `${this.#prefix}-${this.#made++}`));
     try {
-      await mkdir(this.directory, { recursive: true, mode: 0o700 });
+      await mkdir(dirname(this.directory), { recursive: true, mode: 0o700 });
+      // By itself: Node's recursive mkdir reports a full disk as ENOENT.
+      await mkdir(this.directory, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+      });
       await makeFifos(paths);
     } catch (cause) {
       const { code = '', message } = cause as NodeJS.ErrnoException;
