@@ -8,6 +8,7 @@ import { listCommand } from '../spec/build.js';
 import { INIT_PATH } from '../spec/mounts.js';
 import { nameRuntime } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
+import { mapUser } from '../spec/userns.js';
 import type { SessionContext } from './context.js';
 import { nameLog } from './logs.js';
 import { waitUntilWritten } from './main-end.js';
@@ -98,7 +99,9 @@ async function restart(context: SessionContext, { runtime, ...main }: Restart): 
   const move = isMoved ? await planMove(context, { id, directory: main.directory, runtime }) : undefined;
   const { record, spec } = { ...main, ...move };
   const isPlugged = await renewNetwork(context, record);
-  if (record.asked.executor === 'supervisor') await makeDoor(main.directory, spec.process.user);
+  if (record.asked.executor === 'supervisor') {
+    await makeDoor(main.directory, mapUser(spec.process.user, record.asked.policy.userns));
+  }
   await using pins = await pinAgain(context, id, spec);
   return withUndo(async (undo) => {
     await removeSessionTask(context, id);

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Session } from '../../../src/session/session.js';
-import { context } from '../../support/context.js';
+import { context, onlyOn } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
 import { openProvider } from '../../support/provider.js';
 
@@ -92,4 +92,16 @@ test('a session starts again with a supervisor of its own, and leaves nothing', 
     expect((await session.verify()).ok).toBe(true);
   }
   expect(await settle(context, before)).toEqual(before);
+});
+
+onlyOn(['2.1'], 'user namespaces are of containerd 2')('below another root', () => {
+  test("its place is that root's, also when it starts again", async () => {
+    await using session = await provider.createSession({ userns: true });
+    const script = 'id -u; cut -c1-20 /proc/self/uid_map; cat /proc/1/comm';
+    const { stdout } = await sh(session, script);
+    expect(stdout).toMatch(/^0\n +0 +\d{5,}.*\ncadre-init\n$/);
+    await session.stop({ timeoutMs: 0 });
+    await session.start();
+    expect((await sh(session, script)).stdout).toBe(stdout);
+  });
 });
