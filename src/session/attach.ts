@@ -4,14 +4,12 @@ import { finished } from 'node:stream/promises';
 import { DriverError } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
+import { END_OF_LINE_AND_INPUT } from '../stdio/streams.js';
 import { openWriter } from '../stdio/writer.js';
 import { openLogs, readLogs } from './logs.js';
 import { watchEnd } from './main-end.js';
 import { nameStdin } from './main-io.js';
 import type { SessionRecord } from './record.js';
-
-/** Control-D ends the line that a terminal's reader waits for, and on an empty line its input (termios(3), VEOF). */
-const END_OF_LINE_AND_INPUT = '\x04\x04';
 
 /** What is connected to a session's own command. */
 export interface AttachOptions {

@@ -145,9 +145,9 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const recordSession = async (files: UserFiles) => {
     undo.defer('directory', () => whenOurs(() => removeSessionFiles(context, id)), options);
     await makeDirectory(directory);
+    // Goes with the directory.
     await prepareNetwork(context, record);
     checkAborted(signal);
-    // Goes with the directory.
     const owner = resolveUser(user, files);
     if (secrets.length > 0) await writeSecrets(directory, secrets, mapUser(owner, userns));
     if (record.asked.executor === 'supervisor') await makeDoor(directory, mapUser(owner, userns));

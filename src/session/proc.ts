@@ -19,11 +19,17 @@ export function readStat(pid: number): ProcessStat | undefined {
   return { pid, state: fields[0] as string, parent: Number(fields[1]), startTime: Number(fields[19]) };
 }
 
+/** What one thread of a process started and is there, the latest last (proc_pid_children(5)). */
+export function listChildren(pid: number, thread = pid): number[] {
+  const children = readOptional(`/proc/${pid}/task/${thread}/children`) ?? '';
+  return children.split(' ').filter(Boolean).map(Number);
+}
+
 /** Children, and what they started (proc_pid_children(5)); one whose parent ended between two looks may be missing. */
 export function listDescendants(pid: number): number[] {
   const threads = listNames(`/proc/${pid}/task`);
-  const children = threads.flatMap((thread) => readOptional(`/proc/${pid}/task/${thread}/children`)?.split(' ') ?? []);
-  return children.filter(Boolean).flatMap((child) => [Number(child), ...listDescendants(Number(child))]);
+  const children = threads.flatMap((thread) => listChildren(pid, Number(thread)));
+  return children.flatMap((child) => [child, ...listDescendants(child)]);
 }
 
 function listNames(path: string): string[] {

@@ -5,7 +5,7 @@ import { FifoReader } from './reader.js';
 import { openWriter } from './writer.js';
 
 /** Control-D ends the line that a terminal's reader waits for, and on an empty line its input (termios(3), VEOF). */
-const END_OF_LINE_AND_INPUT = '\x04\x04';
+export const END_OF_LINE_AND_INPUT = '\x04\x04';
 
 /** This end of a process's streams. */
 export interface ExecStreams {

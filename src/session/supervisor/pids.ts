@@ -1,4 +1,4 @@
-import { readOptional } from '../proc.js';
+import { listChildren, readOptional } from '../proc.js';
 import type { Init } from '../task.js';
 import type { HostPids } from './process.js';
 
@@ -13,11 +13,14 @@ export function findPids({ pid: init }: Init, inside: HostPids): HostPids {
 
 /** 0 when it is no more, or where this host does not see the session's processes. */
 function findChild(parent: number, number: number): number {
-  const children = (readOptional(`/proc/${parent}/task/${parent}/children`) ?? '').trim().split(' ').filter(Boolean);
-  // The latest is the last.
-  return Number(children.reverse().find((child) => readNumber(child) === number) ?? 0);
+  // Mostly the latest is looked for.
+  return (
+    listChildren(parent)
+      .reverse()
+      .find((child) => readNumber(child) === number) ?? 0
+  );
 }
 
-function readNumber(pid: string): number {
+function readNumber(pid: number): number {
   return Number(readOptional(`/proc/${pid}/status`)?.match(/^NSpid:.*\t(\d+)$/m)?.[1]);
 }

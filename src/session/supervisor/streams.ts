@@ -1,13 +1,11 @@
 import { Readable, Writable } from 'node:stream';
 import type { Divertible } from '../../stdio/reader.js';
+import { END_OF_LINE_AND_INPUT } from '../../stdio/streams.js';
 import type { Link } from './link.js';
 import { encodeNumbers, MAX_DATA, request } from './protocol.js';
 
 /** Told to the supervisor in steps of this many bytes, a quarter of what it keeps. */
 const STEP_BYTES = 64 * 1024;
-
-/** Control-D ends the line that a terminal's reader waits for, and on an empty line its input (termios(3), VEOF). */
-const END_OF_LINE_AND_INPUT = Buffer.from('\x04\x04');
 
 /** Output of one command. What its reader has not taken stays with the supervisor, and holds up the command alone. */
 export class RemoteOutput extends Readable implements Divertible {
@@ -122,7 +120,7 @@ export class RemoteInput extends Writable {
   }
 
   override _final(done: () => void): void {
-    if (this.#terminal) this._write(END_OF_LINE_AND_INPUT, 'utf8', done);
+    if (this.#terminal) this._write(Buffer.from(END_OF_LINE_AND_INPUT), 'utf8', done);
     else done();
     this.#tellEnd();
   }
