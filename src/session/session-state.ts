@@ -1,0 +1,161 @@
+import { join } from 'node:path';
+import type { Cleanup } from '../core/cleanup.js';
+import type { Channel } from '../rpc/channel.js';
+import { hidesProcesses } from '../spec/runtime.js';
+import type { OciSpec } from '../spec/types.js';
+import { FifoPool } from '../stdio/fifo.js';
+import { SessionAudit } from './audit/session-audit.js';
+import type { SessionContext } from './context.js';
+import type { Executor } from './executor.js';
+import { extendSession } from './extend.js';
+import { findRecord } from './find.js';
+import { type ForwardOptions, openForward, type PortForward } from './forward.js';
+import type { KillReport } from './kill-tree.js';
+import { Life } from './life.js';
+import { keepTrimmed } from './logs.js';
+import { restartMain } from './main-start.js';
+import { findForwardTarget } from './network.js';
+import type { SessionRecord } from './record.js';
+import { RunningExecs } from './running-execs.js';
+import { nameSocket } from './supervisor/door.js';
+import { SupervisorExecutor } from './supervisor/executor.js';
+import {
+  type Init,
+  killSession,
+  readMounts,
+  renewInit,
+  type StartOptions,
+  type StopOptions,
+  stopTask,
+} from './task.js';
+import { TaskExecutor } from './task-executor.js';
+import { cacheUsers } from './user-files.js';
+
+export interface SessionParts {
+  context: SessionContext;
+  record: SessionRecord;
+  spec: OciSpec;
+  init: Init;
+  /** Gives back everything that the session holds, in the right order. */
+  undo: Cleanup;
+}
+
+/** What this process knows and holds of one session, and what changes that. */
+export class SessionState {
+  readonly context: SessionContext;
+  readonly life: Life;
+  readonly audit: SessionAudit;
+  readonly execs: RunningExecs;
+  readonly #forwards = new Set<PortForward>();
+  #record: SessionRecord;
+  #spec: OciSpec;
+  #init: Init;
+  #stopTrimming: () => void = () => undefined;
+
+  constructor({ context, record, spec, init }: SessionParts) {
+    this.context = context;
+    this.life = new Life(context, record.id);
+    this.audit = new SessionAudit(context, record, spec);
+    this.#record = record;
+    this.#spec = spec;
+    this.#init = init;
+    if (record.command !== undefined) this.#stopTrimming = keepTrimmed(this.directory);
+    this.execs = new RunningExecs({
+      executor: this.#chooseExecutor(),
+      spec,
+      hasCommand: record.command !== undefined,
+      init: () => this.#init,
+      renewInit: () => this.renewInit(),
+      resolveUser: cacheUsers(() => readMounts(context.channel, record.snapshotter, record.id)),
+      assertAlive: () => this.life.assert(),
+      timeoutMs: record.execTimeoutMs,
+      killed: (execId, { killed }) => void this.audit.tell({ action: 'kill', execId, killed }),
+    });
+  }
+
+  get record(): SessionRecord {
+    return this.#record;
+  }
+
+  get channel(): Channel {
+    return this.context.channel;
+  }
+
+  get directory(): string {
+    return join(this.context.directory, this.#record.id);
+  }
+
+  async renewInit(): Promise<Init> {
+    this.#init = await renewInit(this.channel, this.#record.id, this.#init);
+    return this.#init;
+  }
+
+  async extend(ttlMs: number): Promise<Date> {
+    const expiresAt = await this.life.while(() => extendSession(this.channel, this.#record.id, ttlMs));
+    this.#record = { ...this.#record, expiresAt };
+    return expiresAt;
+  }
+
+  async stop(options: StopOptions): Promise<void> {
+    const { id, command } = this.#record;
+    const stop = async () => {
+      await findRecord(this.channel, id);
+      await stopTask(this.channel, id, { init: await this.renewInit(), hasCommand: command !== undefined }, options);
+    };
+    await this.audit.after({ action: 'stop' }, () => this.life.while(stop));
+  }
+
+  async start(options: StartOptions): Promise<void> {
+    const main = { record: this.#record, directory: this.directory, spec: this.#spec, ...options };
+    const restart = () => this.life.while(() => restartMain(this.context, main), { mayBeStopped: true });
+    const { init, record, spec } = await this.audit.run({ action: 'start' }, restart);
+    this.#init = init;
+    this.#record = record;
+    this.#spec = spec;
+  }
+
+  async kill(): Promise<KillReport> {
+    const { id } = this.#record;
+    const kill = async () => {
+      await findRecord(this.channel, id);
+      return killSession(this.channel, id, await this.renewInit());
+    };
+    return this.audit.after(
+      { action: 'kill' },
+      () => this.life.while(kill),
+      ({ killed }) => ({ killed }),
+    );
+  }
+
+  async forward(options: ForwardOptions): Promise<PortForward> {
+    return this.life.while(async () => {
+      const { pid } = await this.renewInit();
+      const forward = await openForward(await findForwardTarget(this.context, this.#record, pid), options);
+      this.#forwards.add(forward);
+      return forward;
+    });
+  }
+
+  /** From now on every call is refused, and nothing here keeps the session. */
+  async end(): Promise<void> {
+    this.life.end();
+    this.#stopTrimming();
+    for (const forward of this.#forwards) await forward.close();
+  }
+
+  #chooseExecutor(): Executor {
+    const { channel, fifos } = this.context;
+    const { id, asked } = this.#record;
+    const tasks = new TaskExecutor(channel, id, new FifoPool(this.directory, fifos), () =>
+      hidesProcesses(this.#record),
+    );
+    if (asked.executor !== 'supervisor') return tasks;
+    return new SupervisorExecutor({
+      path: nameSocket(this.directory),
+      user: this.#spec.process.user,
+      init: () => this.#init,
+      renewInit: () => this.renewInit(),
+      tasks,
+    });
+  }
+}
