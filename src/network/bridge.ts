@@ -5,6 +5,12 @@ import { runTool } from './tools.js';
 /** Every bridge of ours begins with it. */
 export const BRIDGE_PREFIX = 'cadre-';
 
+/**
+ * Looked at before `filter` (iptables(8)): there the plugin `firewall` puts what lets a session's packets pass in front of all
+ * that it finds, and any program of the host may.
+ */
+const TABLE = ['--wait', '--table', 'mangle'] as const;
+
 /** A bridge of ours, which sessions are plugged into. */
 export interface Bridge {
   /** Of the interface. */
@@ -51,7 +57,7 @@ export async function ensureBridge(bridge: Bridge): Promise<void> {
   const { name, subnet } = bridge;
   if (existsSync(`/sys/class/net/${name}`)) return;
   const { base = 0, bits = 0 } = parseSubnet(subnet) ?? {};
-  for (const rule of listRules(bridge)) await runTool('iptables', ['--wait', '--insert', ...rule]);
+  for (const rule of listRules(bridge)) await runTool('iptables', [...TABLE, '--insert', ...rule]);
   await runTool('ip', ['link', 'add', 'name', name, 'type', 'bridge']);
   await runTool('ip', ['address', 'add', `${formatAddress(base + 1)}/${bits}`, 'dev', name]);
   await runTool('ip', ['link', 'set', 'dev', name, 'up']);
@@ -67,11 +73,11 @@ export async function removeBridge(bridge: Bridge): Promise<void> {
 /** As often as it is there: of two processes one may have been killed. */
 async function removeRule(rule: readonly string[]): Promise<void> {
   const isThere = () =>
-    runTool('iptables', ['--wait', '--check', ...rule]).then(
+    runTool('iptables', [...TABLE, '--check', ...rule]).then(
       () => true,
       () => false,
     );
-  while (await isThere()) await runTool('iptables', ['--wait', '--delete', ...rule]);
+  while (await isThere()) await runTool('iptables', [...TABLE, '--delete', ...rule]);
 }
 
 /** Keeps one port of a bridge from all others of it that are kept so (bridge(8), "isolated"). */

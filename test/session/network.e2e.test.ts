@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Session } from '../../src/index.js';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
@@ -204,6 +204,11 @@ describe('networks', () => {
     const two = await provider.createSession();
     await serve(one, 80, 'backend');
     const url = await readAddress(one);
+    expect((await get(two, url)).out).toBe('');
+    // The plugin `firewall` does the like on a host that has not had it before.
+    const first = ['FORWARD', '--in-interface', 'cadre-+', '--jump', 'ACCEPT'];
+    execFileSync('iptables', ['--wait', '--insert', ...first]);
+    onTestFinished(() => void execFileSync('iptables', ['--wait', '--delete', ...first]));
     expect((await get(two, url)).out).toBe('');
     const [address] = await provider.networks.connect('backend', two.sessionId);
     expect(await readAddress(two, 'eth1')).toBe(address);
