@@ -89,7 +89,7 @@ export async function isolatePort(device: string): Promise<void> {
  * Publishing on loopback opens 127.0.0.0/8 to what comes from the bridge (`route_localnet` in ip-sysctl.rst), and with it
  * every service of the host that listens there alone (CVE-2020-8558): only answers may pass.
  */
-function listRules({ name, isIsolated }: Bridge): string[][] {
+function listRules({ name, subnet, isIsolated }: Bridge): string[][] {
   const comment = ['-m', 'comment', '--comment', `cadre ${name}`];
   const started = ['-m', 'conntrack', '!', '--ctstate', 'ESTABLISHED,RELATED', '-j', 'DROP'];
   const loopback = ['INPUT', '-i', name, '-d', '127.0.0.0/8', ...comment, ...started];
@@ -98,5 +98,7 @@ function listRules({ name, isIsolated }: Bridge): string[][] {
   const others = ['FORWARD', '-i', name, '-o', `${BRIDGE_PREFIX}+`, ...comment, ...sideways];
   // Inserted last, and so looked at first.
   const own = ['FORWARD', '-i', name, '-o', name, ...comment, '-j', 'ACCEPT'];
-  return [loopback, others, ...(isIsolated ? [] : [own])];
+  // Once for all of its sessions: the plugin's option would take nine runs of iptables for each of them.
+  const outward = ['POSTROUTING', '-t', 'nat', '-s', subnet, '!', '-o', name, ...comment, '-j', 'MASQUERADE'];
+  return [loopback, outward, others, ...(isIsolated ? [] : [own])];
 }

@@ -77,7 +77,6 @@ async function makeNetwork(
         type: 'bridge',
         bridge: bridge.name,
         isGateway: true,
-        ipMasq: true,
         hairpinMode: true,
         ...(mtu === undefined ? {} : { mtu }),
         ipam: { type: 'host-local', dataDir, ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] },

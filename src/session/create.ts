@@ -142,12 +142,21 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       options,
     );
   const directory = join(context.directory, id);
+  let connecting: Promise<void> | undefined;
   const recordSession = async (files: UserFiles) => {
-    undo.defer('directory', () => whenOurs(() => removeSessionFiles(context, id)), options);
+    const removeFiles = async () => {
+      // A plugin under way may yet make what is to be removed.
+      await connecting?.catch(() => undefined);
+      await whenOurs(() => removeSessionFiles(context, id));
+    };
+    undo.defer('directory', removeFiles, options);
     await makeDirectory(directory);
-    // Goes with the directory.
+    // Goes with the directory, as does what it is plugged into, by far the longest beside the task.
     await prepareNetwork(context, record);
     checkAborted(signal);
+    if (userns === undefined) connecting = connectNetwork(context, record);
+    // Its failure is told once the rest has ended.
+    connecting?.catch(() => undefined);
     const owner = resolveUser(user, files);
     if (secrets.length > 0) await writeSecrets(directory, secrets, mapUser(owner, userns));
     if (record.asked.executor === 'supervisor') await makeDoor(directory, mapUser(owner, userns));
@@ -181,8 +190,9 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     () => createTask(context, record, rootfs, io),
     () => whenOurs(() => removeStuckTask(context, record)),
   );
-  // Made while containerd works, by far the longest; the first exec finds them ready.
-  const connecting = connectNetwork(context, record, creating);
+  // Of the runtime's own making, see nameNetns.
+  connecting ??= creating.then((pid) => connectNetwork(context, record, pid));
+  // Pipes are made while containerd works; the first exec finds them ready.
   const [initPid] = await settle([creating, connecting, context.fifos.prepare()]);
 
   await checkMounts(context, { pid: initPid, spec, pins: pins.list, record });

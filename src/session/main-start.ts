@@ -113,7 +113,7 @@ async function restart(context: SessionContext, { runtime, ...main }: Restart): 
       () => createTask(context, record, mounts, io),
       () => removeStuckTask(context, record),
     );
-    if (!isPlugged) await connectNetwork(context, record, Promise.resolve(pid));
+    if (!isPlugged) await connectNetwork(context, record, pid);
     await checkMounts(context, { pid, spec, pins: pins.list, record });
     const init = describeInit(record, pid);
     // One whose command cannot run is stopped, and its task tells how it ended.

@@ -63,17 +63,17 @@ export async function prepareNetwork(context: SessionContext, record: SessionRec
   if (netns !== undefined && netns !== HOST_NETWORK) await createNamespace(directory);
 }
 
-/** Plugs the session in; its processes must not run yet. `pid` is the init's, once there is one. */
+/** Plugs the session in; its processes must not run yet. `pid` is the init's, whose namespace one with `userns` has. */
 export async function connectNetwork(
   context: SessionContext,
   { id, name: hostname = id, asked }: SessionRecord,
-  pid: Promise<number>,
+  pid?: number,
 ): Promise<void> {
   const { policy } = asked;
   if (classifyNetwork(policy) !== 'plugged') return;
   const directory = join(context.directory, id);
   const { name: network = DEFAULT_NETWORK, dns, ...rules } = policy.asked.network ?? {};
-  if (policy.userns !== undefined) await adoptNamespace(directory, await pid);
+  if (policy.userns !== undefined && pid !== undefined) await adoptNamespace(directory, pid);
   const addresses = await plug({ root: context.directory, directory, id, network, rules });
   await writeNames(directory, { hostname, addresses, dns });
 }
