@@ -5,12 +5,6 @@ import { runTool } from './tools.js';
 /** Every bridge of ours begins with it. */
 export const BRIDGE_PREFIX = 'cadre-';
 
-/**
- * Looked at before `filter` (iptables(8)): there the plugin `firewall` puts what lets a session's packets pass in front of all
- * that it finds, and any program of the host may.
- */
-const TABLE = ['--wait', '--table', 'mangle'] as const;
-
 /** A bridge of ours, which sessions are plugged into. */
 export interface Bridge {
   /** Of the interface. */
@@ -57,7 +51,7 @@ export async function ensureBridge(bridge: Bridge): Promise<void> {
   const { name, subnet } = bridge;
   if (existsSync(`/sys/class/net/${name}`)) return;
   const { base = 0, bits = 0 } = parseSubnet(subnet) ?? {};
-  for (const rule of listRules(bridge)) await runTool('iptables', [...TABLE, '--insert', ...rule]);
+  for (const rule of listRules(bridge)) await runTool('iptables', ['--wait', '--insert', ...rule]);
   await runTool('ip', ['link', 'add', 'name', name, 'type', 'bridge']);
   await runTool('ip', ['address', 'add', `${formatAddress(base + 1)}/${bits}`, 'dev', name]);
   await runTool('ip', ['link', 'set', 'dev', name, 'up']);
@@ -73,11 +67,11 @@ export async function removeBridge(bridge: Bridge): Promise<void> {
 /** As often as it is there: of two processes one may have been killed. */
 async function removeRule(rule: readonly string[]): Promise<void> {
   const isThere = () =>
-    runTool('iptables', [...TABLE, '--check', ...rule]).then(
+    runTool('iptables', ['--wait', '--check', ...rule]).then(
       () => true,
       () => false,
     );
-  while (await isThere()) await runTool('iptables', [...TABLE, '--delete', ...rule]);
+  while (await isThere()) await runTool('iptables', ['--wait', '--delete', ...rule]);
 }
 
 /** Keeps one port of a bridge from all others of it that are kept so (bridge(8), "isolated"). */
@@ -86,19 +80,26 @@ export async function isolatePort(device: string): Promise<void> {
 }
 
 /**
- * Publishing on loopback opens 127.0.0.0/8 to what comes from the bridge (`route_localnet` in ip-sysctl.rst), and with it
- * every service of the host that listens there alone (CVE-2020-8558): only answers may pass.
+ * Of all sessions of a bridge at once, as plugins would run iptables some twenty times for each of them. Each is inserted, so
+ * that the last is looked at first. What is kept from passing is so in `mangle`, which comes before `filter` (iptables(8)):
+ * there any program of the host may put first what lets everything pass.
  */
 function listRules({ name, subnet, isIsolated }: Bridge): string[][] {
   const comment = ['-m', 'comment', '--comment', `cadre ${name}`];
-  const started = ['-m', 'conntrack', '!', '--ctstate', 'ESTABLISHED,RELATED', '-j', 'DROP'];
-  const loopback = ['INPUT', '-i', name, '-d', '127.0.0.0/8', ...comment, ...started];
+  const unless = (...states: string[]) => ['-m', 'conntrack', '!', '--ctstate', states.join(), '-j', 'DROP'];
+  // Publishing on loopback opens 127.0.0.0/8 to what comes from the bridge (`route_localnet` in ip-sysctl.rst), and with it
+  // every service of the host that listens there alone (CVE-2020-8558): only answers may pass.
+  const loopback = ['INPUT', '-i', name, '-d', '127.0.0.0/8', ...comment, ...unless('ESTABLISHED', 'RELATED')];
   // To another session, of whatever network of ours; what the host was asked to publish may be reached from there too.
-  const sideways = ['-m', 'conntrack', '!', '--ctstate', 'ESTABLISHED,RELATED,DNAT', '-j', 'DROP'];
+  const sideways = unless('ESTABLISHED', 'RELATED', 'DNAT');
   const others = ['FORWARD', '-i', name, '-o', `${BRIDGE_PREFIX}+`, ...comment, ...sideways];
-  // Inserted last, and so looked at first.
   const own = ['FORWARD', '-i', name, '-o', name, ...comment, '-j', 'ACCEPT'];
-  // Once for all of its sessions: the plugin's option would take nine runs of iptables for each of them.
-  const outward = ['POSTROUTING', '-t', 'nat', '-s', subnet, '!', '-o', name, ...comment, '-j', 'MASQUERADE'];
-  return [loopback, outward, others, ...(isIsolated ? [] : [own])];
+  const answers = ['-m', 'conntrack', '--ctstate', 'ESTABLISHED,RELATED,DNAT', '-j', 'ACCEPT'];
+  return [
+    ['POSTROUTING', '-t', 'nat', '-s', subnet, '!', '-o', name, ...comment, '-j', 'MASQUERADE'],
+    // A host that forwards for others lets nothing else pass, as one with docker.
+    ['FORWARD', '-o', name, ...comment, ...answers],
+    ['FORWARD', '-i', name, ...comment, '-j', 'ACCEPT'],
+    ...[loopback, others, ...(isIsolated ? [] : [own])].map((rule) => [...rule, '-t', 'mangle']),
+  ];
 }

@@ -81,7 +81,6 @@ async function makeNetwork(
         ...(mtu === undefined ? {} : { mtu }),
         ipam: { type: 'host-local', dataDir, ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] },
       },
-      { type: 'firewall', backend: 'iptables' },
       { type: 'portmap', capabilities: { portMappings: true } },
       { type: 'bandwidth', capabilities: { bandwidth: true } },
     ],

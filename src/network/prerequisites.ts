@@ -2,7 +2,7 @@ import { findMissing } from './plugins.js';
 import { lookUpTool, type Tool } from './tools.js';
 
 /** Of the library's own networks. */
-const plugins = ['bridge', 'host-local', 'firewall', 'portmap', 'bandwidth'];
+const plugins = ['bridge', 'host-local', 'portmap', 'bandwidth'];
 const tools: Tool[] = ['unshare', 'ip', 'iptables'];
 
 /** What this host lacks to give sessions a network; empty when nothing is missing. */
