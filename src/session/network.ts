@@ -124,7 +124,16 @@ export async function connectSessionNetwork(
   idOrName: string,
   name: string,
 ): Promise<string[]> {
-  const { id, asked } = (await findRecord(context.channel, idOrName)).record;
+  const { id, asked, policyHash } = (await findRecord(context.channel, idOrName)).record;
+  const entry = { action: 'connect' as const, sessionId: id, policyHash, network: name };
+  return context.audit.run(entry, () => connectOne(context, { id, asked }, name));
+}
+
+async function connectOne(
+  context: SessionContext,
+  { id, asked }: Pick<SessionRecord, 'id' | 'asked'>,
+  name: string,
+): Promise<string[]> {
   const directory = join(context.directory, id);
   if (classifyNetwork(asked.policy) !== 'plugged') {
     const message = `session ${id} has no network of its own to connect`;
@@ -140,11 +149,15 @@ export async function connectSessionNetwork(
 
 /** Takes that interface away again. */
 export async function disconnectSessionNetwork(context: SessionContext, idOrName: string, name: string): Promise<void> {
-  const { id } = (await findRecord(context.channel, idOrName)).record;
+  const { id, policyHash } = (await findRecord(context.channel, idOrName)).record;
   const directory = join(context.directory, id);
-  const attachment = (await readAttachments(directory)).find(({ network }) => network.name === name);
-  if (attachment === undefined) {
-    throw new DriverError('not-found', `session ${id} is not in network ${name}`, { operation: 'disconnect network' });
-  }
-  await detach(directory, attachment);
+  await context.audit.run({ action: 'disconnect', sessionId: id, policyHash, network: name }, async () => {
+    const attachment = (await readAttachments(directory)).find(({ network }) => network.name === name);
+    if (attachment === undefined) {
+      throw new DriverError('not-found', `session ${id} is not in network ${name}`, {
+        operation: 'disconnect network',
+      });
+    }
+    await detach(directory, attachment);
+  });
 }

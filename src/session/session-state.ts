@@ -9,7 +9,7 @@ import type { SessionContext } from './context.js';
 import type { Executor } from './executor.js';
 import { extendSession } from './extend.js';
 import { findRecord } from './find.js';
-import { type ForwardOptions, openForward, type PortForward } from './forward.js';
+import { checkForward, type ForwardOptions, openForward, type PortForward } from './forward.js';
 import type { KillReport } from './kill-tree.js';
 import { Life } from './life.js';
 import { keepTrimmed } from './logs.js';
@@ -128,12 +128,14 @@ export class SessionState {
   }
 
   async forward(options: ForwardOptions): Promise<PortForward> {
-    return this.life.while(async () => {
+    const forward = async () => {
+      checkForward(options);
       const { pid } = await this.renewInit();
-      const forward = await openForward(await findForwardTarget(this.context, this.#record, pid), options);
-      this.#forwards.add(forward);
-      return forward;
-    });
+      const opened = await openForward(await findForwardTarget(this.context, this.#record, pid), options);
+      this.#forwards.add(opened);
+      return opened;
+    };
+    return this.audit.run({ action: 'forward', port: options?.targetPort }, () => this.life.while(forward));
   }
 
   /** From now on every call is refused, and nothing here keeps the session. */

@@ -10,7 +10,7 @@ import type { Execution } from './execution.js';
 import type { RunningExec } from './executor.js';
 import { findRecord } from './find.js';
 import { type ForkOptions, forkSession } from './fork.js';
-import { checkForward, type ForwardOptions, type PortForward } from './forward.js';
+import type { ForwardOptions, PortForward } from './forward.js';
 import { readInfo, type SessionInfo } from './info.js';
 import type { KillReport } from './kill-tree.js';
 import type { LogOptions } from './logs.js';
@@ -215,7 +215,6 @@ export class Session implements AsyncDisposable {
    * any mode of network. A connection that nobody inside takes is reset.
    */
   async forward(options: ForwardOptions): Promise<PortForward> {
-    checkForward(options);
     return this.#state.forward(options);
   }
 

@@ -5,7 +5,9 @@ import type { AuditAction, AuditEvent, AuditSink } from './event.js';
 
 /** What an event tells of its act; the rest is added here. */
 export type AuditEntry = Pick<AuditEvent, 'action'> &
-  Partial<Pick<AuditEvent, 'sessionId' | 'execId' | 'command' | 'policyHash' | 'limits' | 'killed'>>;
+  Partial<
+    Pick<AuditEvent, 'sessionId' | 'execId' | 'command' | 'policyHash' | 'limits' | 'network' | 'port' | 'killed'>
+  >;
 
 type Outcome = Pick<AuditEvent, 'outcome' | 'error'>;
 

@@ -9,7 +9,10 @@ export type AuditAction =
   | 'start'
   | 'kill'
   | 'destroy'
-  | 'reap';
+  | 'reap'
+  | 'connect'
+  | 'disconnect'
+  | 'forward';
 
 /**
  * `begun` comes before, and one of the others after: `done`, `failed`, or `denied` for what was refused. What ends
@@ -43,6 +46,10 @@ export interface AuditEvent {
   policyHash?: string;
   /** Limits that an update asks for. */
   limits?: Record<string, unknown>;
+  /** That a session is connected to, or disconnected from. */
+  network?: string;
+  /** Inside, that a forward leads to. */
+  port?: number;
   /** Pids that a kill reached. */
   killed?: number[];
   /** Why it was refused or failed. */

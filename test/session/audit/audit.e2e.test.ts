@@ -116,6 +116,36 @@ test('what is refused before there is a session', async () => {
   ]);
 });
 
+test('a session is connected to a network, disconnected from it, and a port of it is forwarded', async () => {
+  const { sink, provider } = await open({ policy: { networkMode: 'full' } });
+  await provider.networks.create('audited');
+  const session = await provider.createSession();
+  const { sessionId } = session;
+  await provider.networks.connect('audited', sessionId);
+  await provider.networks.disconnect('audited', sessionId);
+  await expect(provider.networks.disconnect('audited', sessionId)).rejects.toMatchObject({ code: 'not-found' });
+  await expect(session.forward({ targetPort: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
+  await using forward = await session.forward({ targetPort: 80 });
+  expect(forward.targetPort).toBe(80);
+  await session.destroy();
+  await provider.networks.remove('audited');
+  const told = sink.events.slice(2, -1).map(({ action, outcome, network, port }) => [action, outcome, network ?? port]);
+  expect(told).toEqual([
+    ['connect', 'begun', 'audited'],
+    ['connect', 'done', 'audited'],
+    ['disconnect', 'begun', 'audited'],
+    ['disconnect', 'done', 'audited'],
+    ['disconnect', 'begun', 'audited'],
+    ['disconnect', 'failed', 'audited'],
+    ['forward', 'begun', 0],
+    ['forward', 'denied', 0],
+    ['forward', 'begun', 80],
+    ['forward', 'done', 80],
+  ]);
+  const { policyHash } = sink.events[0] ?? {};
+  for (const event of sink.events) expect(event).toMatchObject({ sessionId, policyHash });
+});
+
 test('a session is reaped', async () => {
   const { sink, provider } = await open();
   const session = await provider.createSession({ ttlMs: 1 });
