@@ -22,8 +22,14 @@ export async function runCommand(session: Session, argv: readonly string[], opti
     ...(interactive ? { stdin: 'pipe' } : {}),
     ...(tty ? { tty: { cols: stdout.columns ?? 80, rows: stdout.rows ?? 24 } } : {}),
   });
-  execution.stdout.pipe(stdout, { end: false });
-  execution.stderr.pipe(stderr, { end: false });
+  for (const [output, ours] of [
+    [execution.stdout, stdout],
+    [execution.stderr, stderr],
+  ] as const) {
+    // Of whom nobody reads any more the rest is dropped: a command has ended when its output has.
+    ours.once('unpipe', () => output.resume());
+    output.pipe(ours, { end: false });
+  }
   const isRaw = tty && interactive && stdin.isTTY;
   // A command that has just ended has no terminal any more.
   const resize = () => void execution.resize(stdout.columns, stdout.rows).catch(() => undefined);
@@ -43,12 +49,13 @@ export async function runCommand(session: Session, argv: readonly string[], opti
 }
 
 /**
- * Aborted by the first SIGINT, SIGTERM or SIGHUP, and when nobody reads standard output any more; the second signal
- * ends this process as if nobody listened.
+ * Aborted by the first SIGINT, SIGTERM or SIGHUP, and when nobody reads standard output any more; the second SIGINT
+ * or SIGTERM ends this process as if nobody listened. A terminal that goes may be told twice, by the kernel and by the shell.
  */
 export function watchSignals(): AbortSignal {
   const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => abort.abort(signal));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort(signal));
+  process.on('SIGHUP', () => abort.abort('SIGHUP'));
   process.stdout.once('error', (error) => abort.abort(error));
   return abort.signal;
 }
