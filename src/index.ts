@@ -77,7 +77,7 @@ export type { KillReport } from './session/kill-tree.js';
 export type { ListFilter } from './session/list.js';
 export type { LogOptions } from './session/logs.js';
 export type { ReapReport } from './session/reap.js';
-export type { SessionParent } from './session/record.js';
+export type { ExecutorChoice, ExecutorName, SessionParent } from './session/record.js';
 export type { Session } from './session/session.js';
 export type { SessionStats, WatchStatsOptions } from './session/stats.js';
 export type { StartOptions, StopOptions, TaskState } from './session/task.js';

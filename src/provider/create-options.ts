@@ -6,7 +6,7 @@ import { boolean, pattern, text } from '../policy/schema.js';
 import type { IsolationPolicy, ResolvedPolicy } from '../policy/types.js';
 import { timeToLive } from '../session/extend.js';
 import { metadataRule } from '../session/metadata.js';
-import type { ExecutorName } from '../session/record.js';
+import type { ExecutorChoice } from '../session/record.js';
 import { type PullPolicy, providerFields } from './options.js';
 
 /** What a session is, beside its policy. */
@@ -27,9 +27,11 @@ export interface SessionOptions {
   env?: Record<string, string>;
   /**
    * What starts commands: `task` is containerd's Tasks.Exec, `supervisor` a small init of this package's inside, some
-   * thirty times faster. Defaults to the provider's.
+   * thirty times faster, and `auto` the one of the two that the session can have: the supervisor where the host sees the
+   * session's processes and the package has it for this machine, unless the policy gives CAP_SYS_PTRACE. `info()` tells
+   * which it is. Defaults to the provider's.
    */
-  executor?: ExecutorName;
+  executor?: ExecutorChoice;
   /** Free labels, to list and to find sessions by. */
   metadata?: Record<string, string>;
   /** Ms after which any process's reaper removes the session, even while in use. Without it, it ends with its owner. */

@@ -4,7 +4,7 @@ import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } fro
 import { accept, checkOptions, hide, isRecord, type Rule, TIMER_MS } from '../policy/rule.js';
 import { absolutePath, boolean, type Field, list, oneOf, pattern, shape, text, whole } from '../policy/schema.js';
 import type { AuditSink } from '../session/audit/event.js';
-import type { ExecutorName } from '../session/record.js';
+import type { ExecutorChoice } from '../session/record.js';
 import type { RuntimeOptions } from '../spec/runtime.js';
 
 /** How a provider is set up. */
@@ -23,7 +23,7 @@ export interface ProviderOptions extends PolicyDefaults {
   /** Path of a program with runc's command line, such as crun, that runc's shim is to run. Defaults to runc. */
   runtimeBinary?: string;
   /** What starts commands in sessions that do not say themselves, see `SessionOptions.executor`. Defaults to `task`. */
-  executor?: ExecutorName;
+  executor?: ExecutorChoice;
   /** What runtimes are told beside the session's document. */
   runtimeOptions?: RuntimeOptions;
   /**
@@ -95,7 +95,7 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   namespace: identifier,
   runtime: text(),
   runtimeBinary: absolutePath,
-  executor: oneOf('task', 'supervisor'),
+  executor: oneOf('auto', 'task', 'supervisor'),
   runtimeOptions: shape(runtimeKeys),
   createTimeoutMs: whole(1, TIMER_MS, 'of ms'),
   snapshotter: identifier,

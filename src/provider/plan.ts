@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { basename, join } from 'node:path';
-import { CapabilityMismatchError, type Fault } from '../core/error.js';
+import { CapabilityMismatchError } from '../core/error.js';
 import { isExecutable } from '../core/program.js';
 import type { Image } from '../image/image.js';
 import { nameNamespace } from '../network/namespace.js';
@@ -10,15 +10,16 @@ import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { nameNetns } from '../session/network.js';
-import { type AskedSession, ID_PREFIX } from '../session/record.js';
+import { type AskedSession, type ExecutorName, ID_PREFIX } from '../session/record.js';
 import { findSupervisor } from '../session/supervisor/door.js';
 import { adaptSpec } from '../spec/adapt.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
-import { checkRuntimeChoice, chooseRuntime, hidesProcesses, needsNetworkPath } from '../spec/runtime.js';
+import { checkRuntimeChoice, chooseRuntime, needsNetworkPath } from '../spec/runtime.js';
 import type { OciSeccomp } from '../spec/types.js';
 import type { SessionOptions } from './create-options.js';
+import { checkSupervisor, chooseExecutor } from './executor-choice.js';
 import type { ResolvedOptions } from './options.js';
 import { listSessionFiles, WORKSPACE } from './session-files.js';
 
@@ -81,16 +82,6 @@ export function checkRuntime(
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
 }
 
-function checkSupervisor(runtime: string): Fault[] {
-  const refuse = (expected: string) => [{ path: 'executor', value: 'supervisor', expected }];
-  if (findSupervisor() === undefined)
-    return refuse(`task, as this package has no supervisor for ${process.platform}-${process.arch}`);
-  // Its socket is a file of the host's, behind which a guest finds nobody.
-  return hidesProcesses({ runtime })
-    ? refuse(`task, as no socket of this host leads into a session on ${runtime}`)
-    : [];
-}
-
 /** Everything that the creation of a session needs to know, decided before anything is created. */
 export function planSession(
   policy: ResolvedPolicy,
@@ -110,10 +101,10 @@ export function planSession(
   }: PlanInput,
 ): CreateRequest {
   const id = nameSession(session.name, uuid);
-  const { executor = usual } = session;
   const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
   const { timeoutMs } = policy.resources;
   const runtime = chooseRuntime(session.runtime ?? asked.runtime, { runtimeBinary, runtimeOptions });
+  const executor = chooseExecutor(session.executor ?? usual, { runtime: runtime.name, policy });
   const isSystemd = runtime.options?.type === 'containerd.runc.v1.Options' && runtime.options.systemdCgroup;
   const { namespace } = context.channel;
   const cgroupsPath = isSystemd ? `system.slice:${namespace}:${id}` : `/${namespace}/${id}`;
@@ -170,7 +161,10 @@ export function planSession(
 }
 
 /** What was asked, to be kept with the session: without what is kept elsewhere, and without the values of secrets. */
-function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env, executor }: SessionOptions): AskedSession {
+function describeAsked(
+  policy: ResolvedPolicy,
+  { command, tty, stdin, env, executor }: Omit<SessionOptions, 'executor'> & { executor: ExecutorName },
+): AskedSession {
   const hide = (secrets: SecretBinding[]) => secrets.map((secret) => ({ ...secret, value: '' }));
   const { secrets } = policy.asked;
   const hidden = { ...policy.asked, ...(secrets === undefined ? {} : { secrets: hide(secrets) }) };
@@ -180,6 +174,6 @@ function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env, execu
     ...(tty === undefined ? {} : { tty }),
     ...(stdin === undefined ? {} : { stdin }),
     ...(env === undefined ? {} : { env }),
-    ...(executor === 'supervisor' ? { executor } : {}),
+    executor,
   };
 }

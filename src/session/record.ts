@@ -46,11 +46,15 @@ export interface AskedSession {
   tty?: boolean;
   stdin?: boolean;
   env?: Record<string, string>;
+  /** What was chosen. Defaults to `task`. */
   executor?: ExecutorName;
 }
 
 /** What starts commands: containerd's Tasks.Exec, or the session's own supervisor. */
 export type ExecutorName = 'task' | 'supervisor';
+
+/** `auto` is the supervisor in sessions that can have it, and containerd in the others. */
+export type ExecutorChoice = 'auto' | ExecutorName;
 
 /** Where a fork comes from. */
 export interface SessionParent {
