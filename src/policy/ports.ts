@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { Fault } from '../core/error.js';
+import { findAllowFaults } from './allow.js';
 import { isRecord } from './rule.js';
 import type { IsolationPolicy } from './types.js';
 
@@ -73,8 +74,8 @@ export function clashes(one: PublishedPort, other: PublishedPort): boolean {
 
 /** Read from anything. */
 export function findNetworkContradictions(network: unknown): Fault[] {
-  const { name, ports, dns, bandwidthKbps } = isRecord(network) ? network : {};
-  const faults: Fault[] = [];
+  const { name, allow, ports, dns, bandwidthKbps } = isRecord(network) ? network : {};
+  const faults: Fault[] = findAllowFaults(allow);
   for (const [key, value] of Object.entries({ ports, bandwidthKbps })) {
     if (name !== HOST_NETWORK || value === undefined) continue;
     faults.push({ path: `network.${key}`, value, expected: "nothing, as the host's network is not the session's" });
