@@ -70,6 +70,7 @@ export async function openGate({ hosts = {}, ...options }: GateOptions): Promise
       return socket;
     },
     serve: async (address, port, server) => {
+      server.on('connection', (socket) => socket.on('error', () => socket.destroy()));
       outside.set(`${address}:${port}`, server.listening ? portOf(server) : await listen(server));
     },
   };
