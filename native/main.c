@@ -91,6 +91,8 @@ static void on_signal(void *subject, uint32_t events) {
   struct signalfd_siginfo info;
   while (read(signals.fd, &info, sizeof info) == (ssize_t)sizeof info) {
     if (info.ssi_signo == SIGCHLD) reap_children();
+    /* Our own: SIGPIPE, of a stream that nobody reads any more. It is no word to the command (pipe(7)). */
+    else if (info.ssi_pid == (uint32_t)getpid()) continue;
     else if (command_pid > 0) kill(command_pid, (int)info.ssi_signo);
     /* From outside, where the sender has no number here: nothing inside ends a session that only waits. */
     else if (info.ssi_pid == 0 && (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)) _exit(0);

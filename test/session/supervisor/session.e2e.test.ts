@@ -70,6 +70,14 @@ test('a command that was detached is taken up by another process, and what it wr
   expect(await again.result()).toMatchObject({ stdout: 'later\n', exitCode: 4 });
 });
 
+test("a command that does not read its input leaves the session's own alone", async () => {
+  await using session = await provider.createSession({ command: ['sleep', '1000'] });
+  for (let round = 0; round < 5; round++) {
+    expect((await session.exec('true', [], { input: 'x'.repeat(200_000) })).exitCode).toBe(0);
+  }
+  expect(await session.info()).toMatchObject({ state: 'running' });
+});
+
 test('commands of it are listed with their pids of the host', async () => {
   await using session = await provider.createSession();
   await using execution = await session.spawn('sleep', ['1000']);
