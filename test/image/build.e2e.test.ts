@@ -14,6 +14,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vite
 import { context } from '../support/context.js';
 import { collectGarbage, observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
+import { makeAuthority, startRegistry, type TestRegistry } from '../support/registry.js';
 
 const provider = await openProvider();
 const { images } = provider;
@@ -109,6 +110,53 @@ describe('buildah', () => {
     const onProgress = (line: string) => line.includes('sleep') && abort.abort();
     const building = images.build({ context: path, tags: ['built:1'], onProgress, signal: abort.signal });
     await expect(building).rejects.toMatchObject({ code: 'canceled' });
+  });
+});
+
+describe('base images of a registry, several stages', () => {
+  const base = (host: string) => `${host}/team/base:1`;
+  const dockerfile = (host: string) => `FROM ${base(host)} AS tools
+RUN ["/bin/busybox", "sh", "-c", "echo from the base >/made"]
+FROM ${base(host)}
+COPY --from=tools /made /made
+`;
+  let registry: TestRegistry | undefined;
+  afterEach(() => registry?.stop());
+
+  async function build(host: string): Promise<string> {
+    await images.build({ context: makeContext(dockerfile(host)), tags: ['built:1'], engine: 'buildah' });
+    await using session = await provider.createSession({ image: 'built:1' });
+    return (await session.exec('/bin/busybox', ['cat', '/made'])).stdout;
+  }
+
+  test('one without TLS, which registries.conf has to allow', async () => {
+    registry = await startRegistry();
+    const { host } = registry;
+    await images.push(context.images.reference, { to: base(host) });
+    await expect(build(host)).rejects.toMatchObject({ message: expect.stringMatching(/HTTPS client/) });
+    const conf = join(directory, 'registries.conf');
+    writeFileSync(conf, `[[registry]]\nlocation = "${host}"\ninsecure = true\n`);
+    vi.stubEnv('CONTAINERS_REGISTRIES_CONF', conf);
+    expect(await build(host)).toBe('from the base\n');
+  });
+
+  test('one with a CA of its own and a password', async () => {
+    const own = mkdtempSync(join(directory, 'authority-'));
+    const authority = makeAuthority(own);
+    const basic = { username: 'user', password: 'planted' };
+    registry = await startRegistry({ tls: authority, basic });
+    const { host } = registry;
+    mkdirSync(join(own, host));
+    writeFileSync(join(own, host, 'hosts.toml'), `ca = "${authority.ca}"\n`);
+    const options = { hostsDirectory: own, credentials: { [host]: basic } };
+    await images.push(context.images.reference, { to: base(host), registry: options });
+    await expect(build(host)).rejects.toMatchObject({ message: expect.stringMatching(/x509: certificate signed by/) });
+    vi.stubEnv('SSL_CERT_FILE', authority.ca);
+    await expect(build(host)).rejects.toMatchObject({ message: expect.stringMatching(/unauthorized|authentication/) });
+    const auth = Buffer.from(`${basic.username}:${basic.password}`).toString('base64');
+    writeFileSync(join(own, 'auth.json'), JSON.stringify({ auths: { [host]: { auth } } }));
+    vi.stubEnv('REGISTRY_AUTH_FILE', join(own, 'auth.json'));
+    expect(await build(host)).toBe('from the base\n');
   });
 });
 
