@@ -34,7 +34,7 @@ import { Session } from './session.js';
 import { packShimOptions } from './shim-options.js';
 import { makeDoor } from './supervisor/door.js';
 import { createTask, describeInit } from './task.js';
-import { removeContainer, removeLease } from './teardown.js';
+import { removeLease, removeRecord } from './teardown.js';
 import { readUserFiles } from './user-files.js';
 import { noteUse, takeVolumes } from './volume-directory.js';
 
@@ -166,7 +166,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     await undo.acquire(
       'container',
       () => leased.unary(ContainersService.create, { container: describeContainer(request, { spec, snapshotter }) }),
-      () => whenOurs(() => removeContainer(channel, id)),
+      () => whenOurs(() => removeRecord(channel, id)),
       options,
     );
     return { owner, own, spec };

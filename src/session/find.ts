@@ -1,15 +1,25 @@
 import { DriverError, hasCode } from '../core/error.js';
-import type { Container } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
-import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
-import { unpackJson } from '../rpc/any.js';
+import {
+  Container,
+  ContainersService,
+} from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { unpackJson, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import type { OciSpec } from '../spec/types.js';
-import { ID_PREFIX, LABEL, readRecord, type SessionRecord } from './record.js';
+import { ID_PREFIX, LABEL, nameSpare, readRecord, type SessionRecord, SPARE, SPARE_TYPE } from './record.js';
 
 /** A session's record with the container that it was read from. */
 export interface Found {
   record: SessionRecord;
   container: Container;
+  /** The container is not there, as the session's record is being replaced: its spare has told of it. */
+  isSpare: boolean;
+}
+
+/** A session whose record is of no form that is known here: a later version's, or a damaged one. */
+export interface Unreadable {
+  id: string;
+  error: unknown;
 }
 
 /** The OCI document that a session's container has. */
@@ -19,6 +29,11 @@ export function readSpec({ id, spec }: Container): OciSpec {
 }
 
 /** All sessions of the namespace, whoever made them. Other clients' containers are passed over. */
+export async function scanRecords(channel: Channel): Promise<{ found: Found[]; unreadable: Unreadable[] }> {
+  return scan(channel, [`labels."${LABEL.owner}"`]);
+}
+
+/** The same for who has to know of each: throws `data-loss` for one that cannot be read. */
 export async function listRecords(channel: Channel): Promise<Found[]> {
   return find(channel, [`labels."${LABEL.owner}"`]);
 }
@@ -27,6 +42,13 @@ export async function listRecords(channel: Channel): Promise<Found[]> {
 export async function listIds(channel: Channel): Promise<string[]> {
   const { containers } = await channel.unary(ContainersService.list, { filters: [`id~=^${ID_PREFIX}`] });
   return containers.map(({ id }) => id);
+}
+
+/** Ids of the sessions that have a spare. */
+export async function listSpares(channel: Channel): Promise<string[]> {
+  const prefix = nameSpare('');
+  const { containers } = await channel.unary(ContainersService.list, { filters: [`id~=^${prefix}${ID_PREFIX}`] });
+  return containers.map(({ id }) => id.slice(prefix.length));
 }
 
 /** By id or by name. */
@@ -44,9 +66,12 @@ export async function findById(channel: Channel, id: string): Promise<Found | un
     return container && toFound(container);
   } catch (error) {
     // A name may hold what an id may not.
-    if (hasCode(error, 'not-found', 'invalid-argument')) return undefined;
-    throw error;
+    if (hasCode(error, 'invalid-argument')) return undefined;
+    if (!hasCode(error, 'not-found')) throw error;
   }
+  // In one look, as the one may come while the other goes.
+  const [found] = await find(channel, [`id==${id}`, `id==${nameSpare(id)}`]);
+  return found;
 }
 
 async function getByName(channel: Channel, name: string): Promise<Found | undefined> {
@@ -56,11 +81,30 @@ async function getByName(channel: Channel, name: string): Promise<Found | undefi
 }
 
 async function find(channel: Channel, filters: string[]): Promise<Found[]> {
-  const { containers } = await channel.unary(ContainersService.list, { filters });
-  return containers.flatMap((container) => toFound(container) ?? []);
+  const { found, unreadable } = await scan(channel, filters);
+  for (const { error } of unreadable) throw error;
+  return found;
 }
 
-function toFound(container: Container): Found | undefined {
+async function scan(channel: Channel, filters: string[]): Promise<{ found: Found[]; unreadable: Unreadable[] }> {
+  const { containers } = await channel.unary(ContainersService.list, { filters });
+  const sessions: Found[] = [];
+  const unreadable: Unreadable[] = [];
+  for (const container of containers) {
+    try {
+      const session = toFound(container);
+      if (session !== undefined) sessions.push(session);
+    } catch (error) {
+      unreadable.push({ id: container.id, error });
+    }
+  }
+  const there = new Set(sessions.filter(({ isSpare }) => !isSpare).map(({ record }) => record.id));
+  return { found: sessions.filter(({ isSpare, record }) => !isSpare || !there.has(record.id)), unreadable };
+}
+
+function toFound(given: Container): Found | undefined {
+  const { [SPARE]: spare } = given.extensions;
+  const container = spare === undefined ? given : unpackMessage(SPARE_TYPE, Container, spare);
   const record = readRecord(container);
-  return record && { record, container };
+  return record && { record, container, isSpare: spare !== undefined };
 }

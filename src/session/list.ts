@@ -1,5 +1,5 @@
 import type { Channel } from '../rpc/channel.js';
-import { findById, listRecords } from './find.js';
+import { findById, scanRecords } from './find.js';
 import { readInfo, type SessionInfo } from './info.js';
 
 /** Which sessions `list` yields: those that match everything given. */
@@ -14,7 +14,12 @@ export async function* listSessions(
   channel: Channel,
   { metadata = {}, state }: ListFilter,
 ): AsyncGenerator<SessionInfo, void, undefined> {
-  for (const { record } of await listRecords(channel)) {
+  const { found, unreadable } = await scanRecords(channel);
+  for (const { id, error } of unreadable) {
+    const message = `session ${id} is left out of the list: ${(error as Error).message}`;
+    process.emitWarning(message, { type: 'SessionWarning', code: 'CADRE_UNREADABLE_SESSION' });
+  }
+  for (const { record } of found) {
     if (Object.entries(metadata).some(([key, value]) => record.metadata[key] !== value)) continue;
     const info = await readInfo(channel, record);
     // One that was removed meanwhile looks like one that has stopped.

@@ -10,6 +10,7 @@ import { nameRuntime } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
 import { mapUser } from '../spec/userns.js';
 import type { SessionContext } from './context.js';
+import { findRecord, readSpec } from './find.js';
 import { nameLog } from './logs.js';
 import { waitUntilWritten } from './main-end.js';
 import { prepareIo } from './main-io.js';
@@ -81,33 +82,43 @@ export interface Restarted {
   spec: OciSpec;
 }
 
-type Restart = Omit<MainStart, 'init'> & { runtime?: string | undefined };
-
-/** Runs a stopped session again, on the same root file system; by another runtime where one is named. */
-export function restartMain(context: SessionContext, main: Restart): Promise<Restarted> {
-  return withRootfs(context, main.record, () => restart(context, main));
+interface Restart {
+  id: string;
+  /** Of its logs. */
+  directory: string;
+  runtime?: string | undefined;
 }
 
-async function restart(context: SessionContext, { runtime, ...main }: Restart): Promise<Restarted> {
+/** Runs a stopped session again, on the same root file system; by another runtime where one is named. */
+export function restartMain(
+  context: SessionContext,
+  { record, ...main }: Omit<Restart, 'id'> & { record: SessionRecord },
+): Promise<Restarted> {
+  return withRootfs(context, record, () => restart(context, { ...main, id: record.id }));
+}
+
+async function restart(context: SessionContext, { id, directory, runtime }: Restart): Promise<Restarted> {
   const { channel } = context;
-  const { id, snapshotter } = main.record;
+  // Another process may have moved it, or changed its limits.
+  const { container, record: before } = await findRecord(channel, id);
+  const { snapshotter } = before;
   const { state } = await readTask(channel, id);
   if (state !== 'stopped') {
     throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
   }
-  const isMoved = runtime !== undefined && nameRuntime(runtime) !== main.record.runtime;
-  const move = isMoved ? await planMove(context, { id, directory: main.directory, runtime }) : undefined;
-  const { record, spec } = { ...main, ...move };
+  const isMoved = runtime !== undefined && nameRuntime(runtime) !== before.runtime;
+  const move = isMoved ? await planMove(context, { id, directory, runtime }) : undefined;
+  const { record, spec } = move ?? { record: before, spec: readSpec(container) };
   const isPlugged = await renewNetwork(context, record);
   if (record.asked.executor === 'supervisor') {
-    await makeDoor(main.directory, mapUser(spec.process.user, record.asked.policy.userns));
+    await makeDoor(directory, mapUser(spec.process.user, record.asked.policy.userns));
   }
   await using pins = await pinAgain(context, id, spec);
   return withUndo(async (undo) => {
     await removeSessionTask(context, id);
     if (move !== undefined) await undo.acquire('runtime', move.apply, move.revert);
     const mounts = await readMounts(channel, snapshotter, id);
-    const io = await prepareIo(main.directory, record);
+    const io = await prepareIo(directory, record);
     const pid = await undo.acquire(
       'task',
       () => createTask(context, record, mounts, io),
@@ -118,7 +129,7 @@ async function restart(context: SessionContext, { runtime, ...main }: Restart): 
     const init = describeInit(record, pid);
     // One whose command cannot run is stopped, and its task tells how it ended.
     if (move === undefined) undo.forget('task');
-    await startMain(channel, { ...main, record, spec, init });
+    await startMain(channel, { record, directory, spec, init });
     return { init, record, spec };
   });
 }

@@ -1,9 +1,4 @@
-import { withCleanup } from '../core/cleanup.js';
-import {
-  type Container,
-  ContainersService,
-} from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
-import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
+import type { Container } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { createNamespace } from '../network/namespace.js';
 import { MIB } from '../policy/fields.js';
 import type { ResolvedPolicy } from '../policy/types.js';
@@ -11,13 +6,11 @@ import { packJson } from '../rpc/any.js';
 import { adaptSpec } from '../spec/adapt.js';
 import { needsNetworkPath } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
-import { describeCreation } from './claim.js';
 import type { SessionContext } from './context.js';
 import { findRecord, readSpec } from './find.js';
 import { buildExtension, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { packShimOptions } from './shim-options.js';
-import { removeContainer, removeLease } from './teardown.js';
-import { withVolume } from './volume-directory.js';
+import { replaceContainer } from './spare.js';
 
 /** What a session is on another runtime. */
 export interface Move {
@@ -55,8 +48,9 @@ export async function planMove(
   return {
     record: moved,
     spec,
-    apply: () => replaceContainer(context, record, { from: container, to: next }),
-    revert: () => replaceContainer(context, record, { from: next, to: container }),
+    apply: () => replaceContainer(context.channel, { from: container, to: next }),
+    // A process that comes to its end in between leaves what it was, too.
+    revert: () => replaceContainer(context.channel, { from: container, to: container }),
   };
 }
 
@@ -81,48 +75,4 @@ function describeCurrent(policy: ResolvedPolicy, { linux: { resources } }: OciSp
     ...(swap === undefined || swap === (policy.resources.memorySwapBytes ?? 0) ? {} : { memorySwapMb: swap / MIB }),
   };
   return { ...policy, resources: { ...policy.resources, ...changed }, asked: { ...policy.asked, resources: asked } };
-}
-
-/**
- * containerd takes no other runtime for a record that is there (metadata/containers.go, "field is immutable"): it is
- * made anew. A lease of the session's id, as a creation has it, holds its files meanwhile and tells others to wait.
- */
-async function replaceContainer(
-  context: SessionContext,
-  record: SessionRecord,
-  { from, to }: { from: Container; to: Container },
-): Promise<void> {
-  const { channel, owner } = context;
-  const { id, manifest } = record;
-  const replace = () =>
-    withCleanup(async (undo) => {
-      const labels = describeCreation({ ...record, owner, createdAt: new Date() });
-      await undo.acquire(
-        'lease',
-        () => channel.unary(LeasesService.create, { id, labels }),
-        () => removeLease(channel, id),
-      );
-      const held = [
-        { id, type: `snapshots/${record.snapshotter}` },
-        { id: manifest.digest, type: 'content' },
-      ];
-      for (const resource of held) {
-        await channel.unary(LeasesService.addResource, { id, resource }, { idempotent: true });
-      }
-      const create = (container: Container) =>
-        channel.unary(ContainersService.create, {
-          container: { ...container, createdAt: undefined, updatedAt: undefined },
-        });
-      await removeContainer(channel, id);
-      try {
-        await create(to);
-      } catch (error) {
-        await removeContainer(channel, id);
-        await create(from);
-        throw error;
-      }
-    });
-  // Whoever removes volumes looks at the records.
-  const names = [...(record.volumes ?? [])].sort();
-  await names.reduce((work, name) => () => withVolume(context, name, work), replace)();
 }

@@ -10,12 +10,12 @@ import { describeFailure } from './audit/auditor.js';
 import { isLive, listCreations } from './claim.js';
 import { readFifoOwner, type SessionContext } from './context.js';
 import { removeDirectory } from './directory.js';
-import { listIds, listRecords } from './find.js';
+import { listIds, listSpares, scanRecords } from './find.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
 import { trimLogs } from './logs.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
-import { endPause, finishFork, isLeftPaused } from './rootfs-state.js';
+import { endPause, finishFork, isLeftPaused, withRootfs } from './rootfs-state.js';
 
 /** What containerd does not know of may be what it is just starting, while it is younger. */
 const MIN_AGE_MS = 10_000;
@@ -28,7 +28,10 @@ export interface ReapReport {
   tasks: string[];
   /** Snapshots, FIFOs and leases of creations that did not come to a record. */
   remains: string[];
-  /** Sessions that are not removed, but resumed: a process that has ended had paused them for a commit, fork or diff. */
+  /**
+   * Sessions that are not removed, but put right: a process that has ended had paused them for a commit, fork or diff, or
+   * was about to move them to another runtime.
+   */
   resumed: string[];
   /** Processes of shims whose session is gone. */
   shims: number[];
@@ -86,8 +89,9 @@ export async function reapLeftovers(
   const names = await listDirectory(context.directory);
   const remains = [...names, ...(await listOwnSnapshots(context))];
   const creations = await listCreations(channel);
-  const found = await listRecords(channel);
-  const known = new Set(await listIds(channel));
+  const { found, unreadable } = await scanRecords(channel);
+  const known = new Set([...(await listIds(channel)), ...found.map(({ record }) => record.id)]);
+  report.failures.push(...unreadable.map(({ id, error }) => ({ what: `session ${id}`, error })));
 
   for (const { record, container } of found) {
     const creation = creations.find(({ id }) => id === record.id);
@@ -98,6 +102,11 @@ export async function reapLeftovers(
       continue;
     }
     await attempt('session', report.sessions, record.id, () => removeSession(context, record));
+  }
+  for (const id of await listSpares(channel)) {
+    const record = found.find(({ record }) => record.id === id)?.record;
+    if (record === undefined) continue;
+    await attempt('move of', report.resumed, id, () => withRootfs(context, record, async () => undefined));
   }
   for (const { name, source } of (await listUnfinishedForks(channel, context.snapshotter)).filter(
     ({ isAbandoned }) => isAbandoned,

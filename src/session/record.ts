@@ -32,6 +32,15 @@ export const SPEC_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Spec
 export const EXTENSION = 'cadre.dev/session';
 const EXTENSION_TYPE = 'cadre.dev/session/v1';
 
+/** Instead of it, a spare holds the container that stands for a session while that is replaced, see spare.ts. */
+export const SPARE = 'cadre.dev/spare';
+export const SPARE_TYPE = 'containerd.services.containers.v1.Container';
+
+/** Id of a session's spare. It does not begin as a session's does. */
+export function nameSpare(id: string): string {
+  return `spare-${id}`;
+}
+
 /** How the session's own command is connected. */
 interface CommandIo {
   terminal: boolean;

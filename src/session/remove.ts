@@ -12,7 +12,7 @@ import { drainFifos } from './fifo-drain.js';
 import { endShim, findShims, removeBundle, removeSocket } from './leftovers.js';
 import { removeSessionFiles } from './network.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
-import { removeContainer, removeLease, removeTask } from './teardown.js';
+import { removeContainer, removeLease, removeRecord, removeTask } from './teardown.js';
 import { noteUse } from './volume-directory.js';
 
 /** Everything that a session's creation acquires, in the order of its undo. */
@@ -27,7 +27,7 @@ async function unmakeSession(context: SessionContext, record: SessionRecord): Pr
   const { id, snapshotter } = record;
   const steps = [
     () => removeStuckTask(context, record),
-    () => removeContainer(channel, id),
+    () => removeRecord(channel, id),
     () => noteUse(context, record.volumes),
     () => removeSessionFiles(context, id),
     () => removeRootfs(channel, { key: id, snapshotter }),

@@ -11,11 +11,12 @@ import type { SessionContext } from './context.js';
 import { findById } from './find.js';
 import { setLabel } from './labels.js';
 import { LABEL, type SessionRecord } from './record.js';
+import { settleSpare } from './spare.js';
 import { pauseTask, readMounts, readTask, resumeTask, type TaskState } from './task.js';
 
 /**
- * Runs `work` while no other process starts, forks or commits the session, and with its root file system in place: a
- * fork that broke off between two steps is put right first.
+ * Runs `work` while no other process starts, forks or commits the session, and with its record and its root file system in
+ * place: a move or a fork that broke off between two steps is put right first.
  */
 export function withRootfs<T>(
   { channel }: SessionContext,
@@ -23,6 +24,7 @@ export function withRootfs<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   return withLock([channel.address, channel.namespace, 'rootfs', id], async () => {
+    await settleSpare(channel, id);
     if ((await findSnapshot(channel, snapshotter, id)) === undefined) await restoreRootfs(channel, snapshotter, id);
     return work();
   });

@@ -8,7 +8,7 @@ import { SessionAudit } from './audit/session-audit.js';
 import type { SessionContext } from './context.js';
 import type { Executor } from './executor.js';
 import { extendSession } from './extend.js';
-import { findRecord } from './find.js';
+import { findRecord, readSpec } from './find.js';
 import { checkForward, type ForwardOptions, openForward, type PortForward } from './forward.js';
 import type { KillReport } from './kill-tree.js';
 import { Life } from './life.js';
@@ -20,15 +20,17 @@ import { RunningExecs } from './running-execs.js';
 import { nameSocket } from './supervisor/door.js';
 import { SupervisorExecutor } from './supervisor/executor.js';
 import {
+  describeInit,
   type Init,
   killSession,
   readMounts,
-  renewInit,
+  readTask,
   type StartOptions,
   type StopOptions,
   stopTask,
 } from './task.js';
 import { TaskExecutor } from './task-executor.js';
+import { isInitOf } from './teardown.js';
 import { cacheUsers } from './user-files.js';
 
 export interface SessionParts {
@@ -85,9 +87,22 @@ export class SessionState {
     return join(this.context.directory, this.#record.id);
   }
 
+  /** The init as it is now: another process may have started the session again since, and on another runtime. */
   async renewInit(): Promise<Init> {
-    this.#init = await renewInit(this.channel, this.#record.id, this.#init);
+    const { id } = this.#record;
+    if (this.#init.cgroup !== undefined && isInitOf(this.#init.pid, id)) return this.#init;
+    const { pid } = await readTask(this.channel, id);
+    if (pid === 0 || pid === this.#init.pid) return this.#init;
+    this.#init = describeInit(await this.renewRecord(), pid);
     return this.#init;
+  }
+
+  /** The record as it is now: another process may have extended the session or moved it. */
+  async renewRecord(): Promise<SessionRecord> {
+    const { container, record } = await findRecord(this.channel, this.#record.id);
+    this.#record = record;
+    this.#spec = readSpec(container);
+    return record;
   }
 
   async extend(ttlMs: number): Promise<Date> {
@@ -106,7 +121,7 @@ export class SessionState {
   }
 
   async start(options: StartOptions): Promise<void> {
-    const main = { record: this.#record, directory: this.directory, spec: this.#spec, ...options };
+    const main = { record: this.#record, directory: this.directory, ...options };
     const restart = () => this.life.while(() => restartMain(this.context, main), { mayBeStopped: true });
     const { init, record, spec } = await this.audit.run({ action: 'start' }, restart);
     this.#init = init;

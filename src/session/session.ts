@@ -8,7 +8,6 @@ import { type CommitOptions, commitSession, diffSession } from './commit.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
 import type { Execution } from './execution.js';
 import type { RunningExec } from './executor.js';
-import { findRecord } from './find.js';
 import { type ForkOptions, forkSession } from './fork.js';
 import type { ForwardOptions, PortForward } from './forward.js';
 import { readInfo, type SessionInfo } from './info.js';
@@ -44,7 +43,10 @@ export class Session implements AsyncDisposable {
     this.#removal = new Removal({ context, session: this, undo, execs, audit });
   }
 
-  /** containerd's name of the runtime, such as `io.containerd.runc.v2`; `start` may choose another. */
+  /**
+   * containerd's name of the runtime, such as `io.containerd.runc.v2`; `start` may choose another. One that another process
+   * has chosen is told by `info` first.
+   */
   get runtime(): string {
     return this.#state.record.runtime;
   }
@@ -80,11 +82,7 @@ export class Session implements AsyncDisposable {
   /** What it is and how it is now. A stopped session has its exit code, where it is known. */
   async info(): Promise<SessionInfo> {
     const { channel, life } = this.#state;
-    return life.while(async () => {
-      // Read anew: another process may have extended it.
-      const { record } = await findRecord(channel, this.sessionId);
-      return readInfo(channel, record);
-    });
+    return life.while(async () => readInfo(channel, await this.#state.renewRecord()));
   }
 
   /** What the session uses, measured over a tenth of a second. Throws `failed-precondition` unless it runs. */

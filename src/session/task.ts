@@ -16,7 +16,6 @@ import type { SessionContext } from './context.js';
 import { type KillReport, waitUntilGone } from './kill-tree.js';
 import { readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
-import { isInitOf } from './teardown.js';
 
 const POLL_MS = 10;
 const KILL_MS = 10_000;
@@ -119,14 +118,6 @@ export interface Init {
 /** The init of a session that has just been made. The pid may be a hypervisor's, whose cgroup is not the session's. */
 export function describeInit(record: Pick<SessionRecord, 'runtime'>, pid: number): Init {
   return { pid, cgroup: hidesProcesses(record) ? undefined : findCgroup(pid) };
-}
-
-/** The init as it is now: another process may have started the session again since. */
-export async function renewInit(channel: Channel, id: string, known: Init): Promise<Init> {
-  // Where the host sees no cgroup, as under Kata, it sees no init either.
-  if (known.cgroup === undefined || isInitOf(known.pid, id)) return known;
-  const { pid } = await readTask(channel, id);
-  return pid === 0 || pid === known.pid ? known : { pid, cgroup: findCgroup(pid) };
 }
 
 /** Ends everything in the session at once; the task stays, with its exit code. */

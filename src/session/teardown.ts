@@ -7,6 +7,7 @@ import type { Channel } from '../rpc/channel.js';
 import { INIT_PATH } from '../spec/mounts.js';
 import { findCgroup } from './cgroup.js';
 import { readCommand, readOptional } from './proc.js';
+import { nameSpare } from './record.js';
 
 // Each of these undoes one acquisition of a session, may be repeated, and takes "not found" for success: what is to be
 // gone is gone. They serve the undo of a failed create, `destroy` and the reaper alike.
@@ -100,7 +101,14 @@ function sendKill(pid: number): boolean {
   }
 }
 
-/** Removes the record. Only after the task: a record removed under a running task leaves the task unreachable. */
+/**
+ * Removes the record, and what stands for it where a replacement of it broke off. Only after the task: a record removed
+ * under a running task leaves the task unreachable.
+ */
+export async function removeRecord(channel: Channel, id: string): Promise<void> {
+  await Promise.all([removeContainer(channel, id), removeContainer(channel, nameSpare(id))]);
+}
+
 export async function removeContainer(channel: Channel, id: string): Promise<void> {
   await ignore(channel.unary(ContainersService.delete, { id }, { idempotent: true }), 'not-found');
 }

@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { ContainerdProvider } from '../../../src/index.js';
 import type { CreateOptions } from '../../../src/provider/create-options.js';
 import type { ProviderOptions } from '../../../src/provider/options.js';
+import { Channel } from '../../../src/rpc/channel.js';
 import type { Session } from '../../../src/session/session.js';
 
 /** What a worker can be told to do, with what it takes and what it answers. */
@@ -18,6 +19,11 @@ export interface Verbs {
   commit(id: string): Promise<void>;
   /** Answers with the fork's id. */
   fork(id: string): Promise<string>;
+  /**
+   * Starts a stopped session again on another runtime, and answers with the calls that took, such as `Tasks/Create 1` for the
+   * first of them. Comes to its end before the one that is named.
+   */
+  move(id: string, runtime: string, dieAt?: string): Promise<string[]>;
   destroy(id: string): Promise<void>;
   reap(): Promise<string[]>;
   /** Answers when the image is there. */
@@ -26,7 +32,8 @@ export interface Verbs {
   churn(names: (string | null)[]): Promise<void>;
 }
 
-const provider = new ContainerdProvider(JSON.parse(process.argv[2] ?? '{}') as ProviderOptions);
+const [, , options = '{}', detector = '{}'] = process.argv;
+const provider = new ContainerdProvider(JSON.parse(options) as ProviderOptions, JSON.parse(detector));
 const sessions = new Map<string, Session>();
 
 function keep(session: Session): string {
@@ -71,6 +78,22 @@ const verbs: Verbs = {
   async fork(id) {
     const [session] = await find(id).fork();
     return keep(session as Session);
+  },
+  async move(id, runtime, dieAt) {
+    const calls: string[] = [];
+    const { unary } = Channel.prototype;
+    Channel.prototype.unary = function (this: Channel, ...args: Parameters<Channel['unary']>) {
+      const name = args[0].path.split('.').at(-1) as string;
+      calls.push(`${name} ${calls.filter((call) => call.startsWith(name)).length + 1}`);
+      if (calls.at(-1) === dieAt) process.kill(process.pid, 'SIGKILL');
+      return unary.apply(this, args);
+    } as Channel['unary'];
+    try {
+      await find(id).start({ runtime });
+      return calls;
+    } finally {
+      Channel.prototype.unary = unary;
+    }
   },
   destroy: (id) => find(id).destroy(),
   reap: async () => (await provider.reap()).sessions,

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ProviderOptions } from '../../../src/provider/options.js';
+import type { DetectorOptions } from '../../../src/session/runtime-detector.js';
 import type { Verbs } from './worker-fixture.js';
 
 const FIXTURE = fileURLToPath(new URL('./worker-fixture.ts', import.meta.url));
@@ -19,8 +20,9 @@ export class Worker implements AsyncDisposable {
   readonly #ended: Promise<unknown>;
   #calls = 0;
 
-  constructor(options: ProviderOptions) {
-    this.#child = spawn(process.execPath, ['scripts/run-ts.mjs', FIXTURE, JSON.stringify(options)], {
+  constructor(options: ProviderOptions, detector: DetectorOptions = {}) {
+    const args = [options, detector].map((value) => JSON.stringify(value));
+    this.#child = spawn(process.execPath, ['scripts/run-ts.mjs', FIXTURE, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     // A worker that is killed while it is told something breaks this pipe, as it should.
@@ -50,6 +52,11 @@ export class Worker implements AsyncDisposable {
     this.#child.kill('SIGKILL');
     await this.#ended;
     if (exitCode !== null) throw new Error(`the worker ended by itself with ${exitCode}`);
+  }
+
+  /** Resolves when it has ended by itself, or was killed. */
+  async ended(): Promise<void> {
+    await this.#ended;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
