@@ -52,6 +52,8 @@ export class HttpProxy {
   serve(connection: Connection): void {
     this.#visits.set(connection.near, { connection, turn: Promise.resolve(), waiting: 0 });
     this.#server.emit('connection', connection.near);
+    // The server reads what flows, and a socket that was accepted paused does not.
+    connection.near.resume();
   }
 
   /** Answers have the order of the requests anyway. */
