@@ -5,18 +5,16 @@ import { networkInterfaces } from 'node:os';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Session } from '../../src/index.js';
 import { context } from '../support/context.js';
+import { type Internet, openInternet } from '../support/internet/internet.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
-import { INTERNET, type Internet, NAME, openInternet } from './internet.js';
 
-const provider = await openProvider({ policy: { networkMode: 'full', network: { dns: [INTERNET.dns] } } });
-const hasUserns = provider.capabilities().unsupported.userns === undefined && context.generation.startsWith('2.');
-
-let internet: Internet;
-beforeAll(async () => {
-  internet = await openInternet();
-});
+const NAME = 'web.allowed.test';
+const internet: Internet = await openInternet();
 afterAll(() => internet.stop());
+await internet.setRecords({ [NAME]: { addresses: [internet.web], ttl: 60 } });
+const provider = await openProvider({ policy: { networkMode: 'full', network: { dns: [internet.dns] } } });
+const hasUserns = provider.capabilities().unsupported.userns === undefined && context.generation.startsWith('2.');
 
 const sh = async (session: Session, script: string) => {
   const { exitCode, stdout, stderr } = await session.exec('sh', ['-c', script]);
@@ -53,12 +51,12 @@ describe('full', () => {
   afterAll(() => session.destroy());
 
   test('goes out under an address of the host, and has names of its own', async () => {
-    expect(await get(session, INTERNET.web)).toMatchObject({ exitCode: 0, out: INTERNET.gateway });
-    expect(await look(session, NAME)).toContain(`Address: ${INTERNET.web}`);
+    expect(await get(session, internet.web)).toMatchObject({ exitCode: 0, out: internet.gateway });
+    expect(await look(session, NAME)).toContain(`Address: ${internet.web}`);
     expect(await look(session, 'no.example.test')).toMatch(/NXDOMAIN/);
     const address = await readAddress(session);
     expect((await sh(session, 'cat /etc/hostname; hostname; cat /etc/resolv.conf; grep wide /etc/hosts')).out).toBe(
-      `wide\nwide\nnameserver ${INTERNET.dns}\n${address}\twide`,
+      `wide\nwide\nnameserver ${internet.dns}\n${address}\twide`,
     );
     expect((await sh(session, 'echo x >> /etc/hosts')).err).toMatch(/Read-only/);
     expect((await session.stats()).networkRxBytes).toBeGreaterThan(0);
@@ -67,7 +65,7 @@ describe('full', () => {
 
   test('a session without a network reaches nothing of it', async () => {
     await using closed = await provider.createSession({ networkMode: 'none' });
-    expect(await get(closed, INTERNET.web)).toMatchObject({ out: '', err: expect.stringContaining('unreachable') });
+    expect(await get(closed, internet.web)).toMatchObject({ out: '', err: expect.stringContaining('unreachable') });
     expect((await sh(closed, 'ls /sys/class/net')).out).toBe('lo');
   });
 
@@ -96,7 +94,7 @@ describe('full', () => {
   test('what is left of a stop is plugged in again by a start', async () => {
     await session.stop({ timeoutMs: 100 });
     await session.start();
-    expect(await get(session, INTERNET.web)).toMatchObject({ out: INTERNET.gateway });
+    expect(await get(session, internet.web)).toMatchObject({ out: internet.gateway });
   });
 });
 
@@ -128,7 +126,7 @@ describe('ports', () => {
 
   /** From an address beyond the host's own. */
   function fetchOutside(port: number): string {
-    const script = `fetch('http://${INTERNET.gateway}:${port}/', { signal: AbortSignal.timeout(2000) }).then((r) => r.text())
+    const script = `fetch('http://${internet.gateway}:${port}/', { signal: AbortSignal.timeout(2000) }).then((r) => r.text())
       .then((t) => console.log(t.trim()), (e) => console.log(e.cause?.code ?? e.name))`;
     return internet.run(process.execPath, '--eval', script).trim().replace('TimeoutError', 'timeout');
   }
@@ -136,7 +134,7 @@ describe('ports', () => {
   test.each(['none', 'full'] as const)(
     'forward reaches what listens on loopback inside, with network %s',
     async (networkMode) => {
-      const policy = networkMode === 'none' ? { networkMode } : { networkMode, network: { dns: [INTERNET.dns] } };
+      const policy = networkMode === 'none' ? { networkMode } : { networkMode, network: { dns: [internet.dns] } };
       const session = await provider.createSession(policy);
       await serve(session, 90, 'forwarded');
       const forward = await session.forward({ targetPort: 90 });
@@ -182,13 +180,13 @@ test('bandwidth is limited each way', async () => {
 });
 
 test.runIf(hasUserns)('in a user namespace', async () => {
-  const session = await provider.createSession({ userns: true, network: { dns: [INTERNET.dns], ports: ['18090:80'] } });
-  expect(await get(session, INTERNET.web)).toMatchObject({ exitCode: 0, out: INTERNET.gateway });
+  const session = await provider.createSession({ userns: true, network: { dns: [internet.dns], ports: ['18090:80'] } });
+  expect(await get(session, internet.web)).toMatchObject({ exitCode: 0, out: internet.gateway });
   await serve(session, 80, 'mapped');
   expect(await fetchText('http://127.0.0.1:18090/')).toBe('mapped');
   await session.stop({ timeoutMs: 100 });
   await session.start();
-  expect(await get(session, INTERNET.web)).toMatchObject({ exitCode: 0, out: INTERNET.gateway });
+  expect(await get(session, internet.web)).toMatchObject({ exitCode: 0, out: internet.gateway });
   await session.destroy();
 });
 
@@ -213,7 +211,7 @@ describe('networks', () => {
     const [address] = await provider.networks.connect('backend', two.sessionId);
     expect(await readAddress(two, 'eth1')).toBe(address);
     expect((await get(two, url)).out).toBe('backend');
-    expect((await get(two, INTERNET.web)).out).toBe(INTERNET.gateway);
+    expect((await get(two, internet.web)).out).toBe(internet.gateway);
     expect((await provider.networks.inspect('backend')).sessions.sort()).toEqual([one.sessionId, two.sessionId].sort());
     await expect(provider.networks.remove('backend')).rejects.toMatchObject({ code: 'failed-precondition' });
     await provider.networks.disconnect('backend', two.sessionId);
