@@ -202,7 +202,7 @@ static void take_up(struct connection *connection, uint32_t stream, const char *
 
 static void list(struct connection *connection, uint32_t stream) {
   for (struct job *job = jobs; job != NULL; job = job->next) {
-    if (job->exited) continue;
+    if (job->exited || job->files) continue;
     uint32_t who[2] = {(uint32_t)job->pid, (uint32_t)job->reaper};
     struct frame frame = {.size = (uint32_t)(sizeof who + strlen(job->name)), .type = ITEM, .stream = stream};
     struct iovec parts[3] = {{&frame, sizeof frame}, {who, sizeof who}, {job->name, strlen(job->name)}};

@@ -34,7 +34,7 @@ struct plan {
   const char *cwd;
   char **arguments, **variables;
   int input, output, error, status;
-  bool terminal;
+  bool terminal, files;
 };
 
 /* Shared with the vfork'ed child, which says in it why the command could not be run. */
@@ -49,6 +49,12 @@ static void tell(int fd, uint32_t what, uint32_t value, uint32_t more) {
   if (write(fd, &report, sizeof report) < 0) return;
 }
 
+/* A kernel before 5.9 has no close_range(2); what stays open would keep a stream from ending. */
+static void close_from(unsigned first) {
+  if (syscall(SYS_close_range, first, ~0u, 0u) == 0) return;
+  for (int fd = (int)first; fd < (int)sysconf(_SC_OPEN_MAX); fd++) close(fd);
+}
+
 static _Noreturn void become(const struct plan *plan, pid_t reaper) {
   tell(plan->status, BORN, (uint32_t)getpid(), (uint32_t)reaper);
   setsid();
@@ -56,6 +62,10 @@ static _Noreturn void become(const struct plan *plan, pid_t reaper) {
   dup2(plan->input, 0);
   dup2(plan->output, 1);
   dup2(plan->error, 2);
+  if (plan->files) {
+    close_from(3);
+    _exit(serve_files(plan->arguments));
+  }
   failure.stage = STAGE_CWD;
   if (chdir(plan->cwd) == 0) {
     failure.stage = STAGE_RUN;
@@ -71,16 +81,14 @@ static _Noreturn void become(const struct plan *plan, pid_t reaper) {
 static _Noreturn void reap(const struct plan *plan) {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   failure.error = 0;
-  pid_t own = getpid(), pid = vfork();
+  pid_t own = getpid(), pid = plan->files ? fork() : vfork();
   if (pid == 0) become(plan, own);
   if (pid < 0) tell(plan->status, FAILED, (uint32_t)errno, STAGE_FORK);
   else if (failure.error != 0) tell(plan->status, FAILED, (uint32_t)failure.error, failure.stage);
   else tell(plan->status, STARTED, 0, 0);
   int status = dup2(plan->status, 3);
   for (int fd = 0; fd < 3; fd++) close(fd);
-  /* A kernel before 5.9 has no close_range(2); what stays open here would keep a stream from ending. */
-  if (syscall(SYS_close_range, 4u, ~0u, 0u) != 0)
-    for (int fd = 4; fd < (int)sysconf(_SC_OPEN_MAX); fd++) close(fd);
+  close_from(4);
   for (;;) {
     siginfo_t end;
     if (waitid(P_ALL, 0, &end, WEXITED | WNOWAIT) != 0) {
@@ -170,6 +178,7 @@ static struct job *add_job(const char *name, const struct command *command, cons
   struct job *job = calloc(1, sizeof *job);
   if (job == NULL || (job->name = strdup(name)) == NULL) return free(job), NULL;
   job->terminal = (command->flags & WITH_TERMINAL) != 0;
+  job->files = (command->flags & WITH_FILES) != 0;
   job->input_ended = ours[0] < 0;
   watch_add(&job->status, ours[3], EPOLLIN, on_status, job);
   watch_add(&job->output[0], ours[1], EPOLLIN, on_stdout, job);
@@ -187,7 +196,8 @@ static struct job *start(const struct command *command, char **names, char **arg
   if (open_streams(command, theirs, ours)) {
     bool terminal = (command->flags & WITH_TERMINAL) != 0;
     struct plan plan = {names[1], arguments, variables, theirs[0], terminal ? theirs[0] : theirs[1],
-                        terminal ? theirs[0] : theirs[2], theirs[3], terminal};
+                        terminal ? theirs[0] : theirs[2], theirs[3], terminal,
+                        (command->flags & WITH_FILES) != 0};
     pid_t reaper = fork();
     if (reaper == 0) reap(&plan);
     if (reaper > 0 && (job = add_job(names[0], command, ours)) == NULL) kill(reaper, SIGKILL);
@@ -370,6 +380,7 @@ void job_signal(struct job *job, int signal) {
 }
 
 void job_leave(struct job *job) {
+  if (job->files) return job_release(job);
   job->owner = NULL;
   job->exit_told = job->end_told[0] = job->end_told[1] = false;
   for (int source = 0; source < 2; source++) job->kept[source].sent = job->kept[source].base;
@@ -380,6 +391,8 @@ void job_release(struct job *job) {
   while (*link != job) link = &(*link)->next;
   *link = job->next;
   count_of_jobs--;
+  /* Nobody waits for it: a long one ends here, one that writes by the end of its input. */
+  if (job->files) job_signal(job, SIGTERM);
   watch_close(&job->status);
   watch_close(&job->input);
   for (int source = 0; source < 2; source++) {

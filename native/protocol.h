@@ -62,5 +62,17 @@ struct command {
 
 #define WITH_INPUT 1u
 #define WITH_TERMINAL 2u
+/*
+ * The arguments are no program's but an operation on files and its path, see files.c: its code is 0 or an errno, and its
+ * error output the path that this is about. It ends with the connection that asked for it.
+ */
+#define WITH_FILES 4u
+
+/* One file, as `list` and `stat` tell it; its name follows. */
+struct entry {
+  uint32_t mode, uid, gid, name;
+  uint64_t size;
+  int64_t modified; /* ms since 1970 */
+};
 
 #endif

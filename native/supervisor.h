@@ -39,7 +39,7 @@ struct job {
   pid_t pid, reaper;
   struct watch status, output[2], input;
   struct ring kept[2], waiting;
-  bool terminal, started, input_ended, exited, exit_told, wide;
+  bool terminal, files, started, input_ended, exited, exit_told, wide;
   bool end_told[2];
   uint32_t code;
   uint64_t when;
@@ -77,5 +77,7 @@ void reap_children(void);
 
 /* Runs in the new process, which shares its parent's memory: returns only when the command cannot be run. */
 int run_command(char *const *arguments, char *const *variables);
+/* An operation on files, in a process of its own: 0 or the errno of what kept it from being done. */
+int serve_files(char *const *arguments);
 
 #endif

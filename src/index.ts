@@ -70,6 +70,20 @@ export type { SessionEvent } from './session/events.js';
 export type { ExecOptions, ExecResult, TtySize } from './session/exec-options.js';
 export type { Execution } from './session/execution.js';
 export type { RunningExec } from './session/executor.js';
+export type { FileEntry, FileStat, FileType } from './session/files/entry.js';
+export type { FileData } from './session/files/operation.js';
+export type {
+  FileOptions,
+  ListOptions,
+  MakeDirectoryOptions,
+  ReadFileOptions,
+  RemoveOptions,
+  SessionFiles,
+  SessionPath,
+  StatOptions,
+  WriteFileOptions,
+} from './session/files/session-files.js';
+export type { TransferReport } from './session/files/transfer.js';
 export type { ForkOptions } from './session/fork.js';
 export type { ForwardOptions, PortForward } from './session/forward.js';
 export type { SessionInfo } from './session/info.js';

@@ -8,6 +8,7 @@ const kinds = {
   network: 'the name of a network',
   port: 'the number of a port',
   file: 'the path of a file',
+  place: 'the path of a file, or SESSION:PATH',
   command: 'a command',
   shell: 'bash, zsh or fish',
 } as const;

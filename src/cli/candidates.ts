@@ -78,7 +78,7 @@ function findOption(spelt: string, options: Options) {
 
 async function nameValues(hint: Hint, values: Walked['values']): Promise<Candidates> {
   if (typeof hint !== 'string') return { words: [...hint] };
-  if (hint === 'file' || hint === 'command') return { words: [], file: true };
+  if (hint === 'file' || hint === 'place' || hint === 'command') return { words: [], file: true };
   return { words: await listNames(hint, values) };
 }
 

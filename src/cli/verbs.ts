@@ -23,6 +23,7 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   forward: async () => (await import('./forward.js')).forwardVerb,
   port: async () => (await import('./port.js')).portVerb,
   commit: async () => (await import('./commit.js')).commitVerb,
+  cp: async () => (await import('./cp.js')).cpVerb,
   diff: async () => (await import('./diff.js')).diffVerb,
   fork: async () => (await import('./fork.js')).forkVerb,
   policy: async () => (await import('./policy.js')).policyVerb,

@@ -54,6 +54,16 @@ export interface Executor {
   /** Takes up a process that was started before, by any process. Rejects with `not-found`. */
   connect(execId: string): Promise<ExecProcess>;
   list(): Promise<RunningExec[]>;
+  /** Starts an operation on the session's files. Absent where nothing inside can do any. */
+  startFiles?: (request: FilesRequest) => Promise<ExecProcess>;
+}
+
+/** What native/files.c is to do: its name, a path, and what else that takes. */
+export interface FilesRequest {
+  execId: string;
+  args: readonly Uint8Array[];
+  /** It reads input. */
+  input: boolean;
 }
 
 /** An exec whose process is there. */

@@ -8,7 +8,7 @@ import type { OciSpec, OciUser } from '../spec/types.js';
 import { type ExecOptions, type ResolvedExecOptions, resolveExecOptions } from './exec-options.js';
 import { Execution } from './execution.js';
 import type { ExecutionHost } from './execution-host.js';
-import type { ExecProcess, ExecRequest, Executor, RunningExec } from './executor.js';
+import type { ExecProcess, Executor, RunningExec } from './executor.js';
 import { isDead, type KillReport, killTree } from './kill-tree.js';
 import { type ProcessStat, readStat } from './proc.js';
 import type { Init } from './task.js';
@@ -86,11 +86,24 @@ export class RunningExecs {
     assertAlive();
     const running = this.#note();
     const request = { execId, process, stdin: stdin === 'pipe' || input !== undefined, signal };
-    const started = await this.#start(executor, request).catch((error: unknown) => {
+    const started = await this.#start(() => executor.start(request)).catch((error: unknown) => {
       this.#active.delete(running);
       throw error;
     });
     return this.#watch(started, running, resolved);
+  }
+
+  /** Starts an operation on the session's files. Fails with `failed-precondition` where nothing inside can do any. */
+  async startFiles(args: readonly Uint8Array[], input: boolean): Promise<ExecProcess> {
+    this.#parts.assertAlive();
+    const { executor } = this.#parts;
+    if (executor.startFiles === undefined) {
+      const remedy = "create the session with executor: 'supervisor'";
+      const message = `the session has nothing inside that serves its files: ${remedy}`;
+      throw new DriverError('failed-precondition', message, { operation: 'files', remedy });
+    }
+    const request = { execId: `files-${randomBytes(6).toString('hex')}`, args, input };
+    return this.#start(async () => executor.startFiles?.(request) as Promise<ExecProcess>);
   }
 
   /** Takes up an exec that was detached, or that another process started. */
@@ -108,11 +121,11 @@ export class RunningExecs {
   }
 
   /** runc starts nothing in a frozen session, and a kill of another exec freezes it for a moment. */
-  async #start(executor: Executor, request: ExecRequest): Promise<ExecProcess> {
+  async #start(start: () => Promise<ExecProcess>): Promise<ExecProcess> {
     let kills = this.#killCount;
     for (let until = Date.now() + FROZEN_MS; ; await sleep(FROZEN_PAUSE_MS)) {
       try {
-        return await executor.start(request);
+        return await start();
       } catch (error) {
         if (!hasCode(error, 'unknown', 'failed-precondition') || !/paused/.test(error.message)) throw error;
         // Patience is for what others do; our own kills are seen to end.

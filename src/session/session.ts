@@ -8,6 +8,7 @@ import { type CommitOptions, commitSession, diffSession } from './commit.js';
 import type { ExecOptions, ExecResult } from './exec-options.js';
 import type { Execution } from './execution.js';
 import type { RunningExec } from './executor.js';
+import { SessionFiles } from './files/session-files.js';
 import { type ForkOptions, forkSession } from './fork.js';
 import type { ForwardOptions, PortForward } from './forward.js';
 import { readInfo, type SessionInfo } from './info.js';
@@ -39,7 +40,8 @@ export class Session implements AsyncDisposable {
     const { context, record, undo } = parts;
     this.sessionId = record.id;
     this.#state = new SessionState(parts);
-    const { execs, audit } = this.#state;
+    const { execs, audit, life } = this.#state;
+    this.files = new SessionFiles(life, (args, input) => execs.startFiles(args, input));
     this.#removal = new Removal({ context, session: this, undo, execs, audit });
   }
 
@@ -78,6 +80,9 @@ export class Session implements AsyncDisposable {
     /** Takes up a command that was detached, or that a process which is gone had started. */
     connect: (execId: string): Promise<Execution> => this.#state.execs.connect(execId),
   };
+
+  /** Reads and writes its files; needs `executor: 'supervisor'`. */
+  readonly files: SessionFiles;
 
   /** What it is and how it is now. A stopped session has its exit code, where it is known. */
   async info(): Promise<SessionInfo> {

@@ -75,3 +75,7 @@ test('every example of docs/exec.md does what the page says', () => {
   const terminal = '[^]*tty; exit\n/dev/pts/\\d\n\n';
   expect(printed).toMatch(new RegExp(`^${result}${live}${killed}${terminal}quick\n\n$`));
 });
+
+test('every example of docs/files.md does what the page says', () => {
+  expect(runBlocks('docs/files.md')).toMatch(/^a line\n\nnotes.txt file 7\ntrue true \[\]\n$/);
+});

@@ -2,13 +2,13 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from '../../core/error.js';
 import type { OciUser } from '../../spec/types.js';
-import type { ExecProcess, ExecRequest, Executor, RunningExec } from '../executor.js';
+import type { ExecProcess, ExecRequest, Executor, FilesRequest, RunningExec } from '../executor.js';
 import { readCommand } from '../proc.js';
 import type { Init } from '../task.js';
 import { Link } from './link.js';
 import { findPids } from './pids.js';
 import { RemoteProcess } from './process.js';
-import { answer, encodeCommand, request } from './protocol.js';
+import { answer, encodeCommand, encodeFiles, request } from './protocol.js';
 
 /** As long as Tasks.Start has: only a session without any processor time, or memory, takes longer than a moment. */
 const START_MS = 60_000;
@@ -39,12 +39,16 @@ export class SupervisorExecutor implements Executor {
     const { execId, process, stdin, signal } = asked;
     const command = isSame(process.user, this.#parts.user) ? encodeCommand(execId, process, stdin) : undefined;
     if (command === undefined) return this.#parts.tasks.start(asked);
-    const { cgroup } = this.#parts.init();
-    if (cgroup?.isFrozen())
-      throw new DriverError('failed-precondition', 'the session is paused', { operation: 'exec' });
+    this.#assertThawed();
     const link = await this.#connect();
     if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
     return this.#ask(link, { execId, command: process.args[0] ?? '' }, request.exec, command);
+  }
+
+  async startFiles(asked: FilesRequest): Promise<ExecProcess> {
+    this.#assertThawed();
+    const link = await this.#connect();
+    return this.#ask(link, { execId: asked.execId, command: 'files' }, request.exec, encodeFiles(asked));
   }
 
   async connect(execId: string): Promise<ExecProcess> {
@@ -67,6 +71,12 @@ export class SupervisorExecutor implements Executor {
         return { execId: payload.toString('utf8', 8), pid, command: readCommand(pid) };
       });
     return [...own, ...(await this.#parts.tasks.list())];
+  }
+
+  #assertThawed(): void {
+    const { cgroup } = this.#parts.init();
+    if (cgroup?.isFrozen())
+      throw new DriverError('failed-precondition', 'the session is paused', { operation: 'exec' });
   }
 
   async #ask(

@@ -1,4 +1,5 @@
 import type { OciProcess } from '../../spec/types.js';
+import type { FilesRequest } from '../executor.js';
 
 /** What native/protocol.h says, in its words. */
 export const MAGIC = 0x52444143;
@@ -41,6 +42,7 @@ export const stage = { fork: 0, cwd: 1, run: 2, name: 3 } as const;
 
 const WITH_INPUT = 1;
 const WITH_TERMINAL = 2;
+const WITH_FILES = 4;
 
 export function encodeHeader(type: number, stream: number, size: number): Buffer {
   return encodeNumbers(size, type, stream);
@@ -82,6 +84,13 @@ export function encodeCommand(name: string, process: Command, stdin: boolean): B
   const counts = encodeNumbers(args.length, env.length);
   const payload = Buffer.concat([encodeNumbers(flags), encodeSize(width, height), counts, strings]);
   return payload.length > MAX_COMMAND ? undefined : payload;
+}
+
+/** An operation on files; its arguments are bytes, as names of files are. */
+export function encodeFiles({ execId, args, input }: FilesRequest): Buffer {
+  const flags = WITH_FILES | (input ? WITH_INPUT : 0);
+  const strings = [Buffer.from(execId), Buffer.from('/'), ...args].flatMap((bytes) => [bytes, Buffer.alloc(1)]);
+  return Buffer.concat([encodeNumbers(flags), encodeSize(0, 0), encodeNumbers(args.length, 0), ...strings]);
 }
 
 /** What a command that was taken up has. */
