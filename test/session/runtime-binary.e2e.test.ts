@@ -7,7 +7,8 @@ import { onHostWith } from '../support/needs.js';
 import { openProvider } from '../support/provider.js';
 
 async function runThrough(runtimeBinary: string) {
-  const provider = await openProvider({ runtimeBinary });
+  // Its supervisor would start commands without it.
+  const provider = await openProvider({ runtimeBinary, executor: 'task' });
   const session = await provider.createSession({ resources: { memoryMb: 64 } });
   expect(await session.exec('sh', ['-c', 'echo out; exit 3'])).toMatchObject({ exitCode: 3, stdout: 'out\n' });
   await session.stop();
@@ -34,7 +35,8 @@ onHostWith('cgroup v2')('another runtime', () => {
 test.each(['/usr/bin/no-such-runtime', '/usr/bin'])(
   '%s is refused by name, before anything is created, and no healthy choice',
   async (runtimeBinary) => {
-    const provider = await openProvider({ runtimeBinary });
+    // Its supervisor would start commands without it.
+    const provider = await openProvider({ runtimeBinary, executor: 'task' });
     expect(await provider.healthCheck()).toMatchObject({
       healthy: false,
       message: `${runtimeBinary}: name a program of this host by its path`,
