@@ -53,12 +53,15 @@ export type {
   SecretBinding,
   UlimitSpec,
 } from './policy/types.js';
+export type { PoolStats } from './pool/stats.js';
 export type { CreateOptions, SessionOptions } from './provider/create-options.js';
 export type { HealthResult } from './provider/health.js';
 export type { Images } from './provider/images.js';
 export { ContainerdKataAdapter, type SandboxOptions } from './provider/kata-adapter.js';
 export type { NetworkOptions, Networks } from './provider/networks.js';
 export type { ProviderOptions, PullPolicy } from './provider/options.js';
+export type { SessionPool } from './provider/pool.js';
+export type { PoolOptions, TakeOptions } from './provider/pool-options.js';
 export type { SessionPlan } from './provider/preview.js';
 export { ContainerdProvider } from './provider/provider.js';
 export type { Volumes } from './provider/volumes.js';

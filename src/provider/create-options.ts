@@ -1,7 +1,7 @@
 import type { PullProgress } from '../image/pull-options.js';
 import type { PolicyBase } from '../policy/defaults.js';
 import { parsePolicy } from '../policy/parse.js';
-import { abortSignal, accept, aFunction, environment, type Rule } from '../policy/rule.js';
+import { abortSignal, accept, aFunction, environment, type Rule, type Rules } from '../policy/rule.js';
 import { boolean, pattern, text } from '../policy/schema.js';
 import type { IsolationPolicy, ResolvedPolicy } from '../policy/types.js';
 import { timeToLive } from '../session/extend.js';
@@ -71,12 +71,18 @@ const sessionKeys: Record<keyof SessionOptions, Rule> = {
   signal: abortSignal,
 };
 
-/** Parts what a caller gave in one object. Everything that is wrong with either part is reported at once. */
-export function parseCreateOptions(
-  given: unknown,
-  base?: PolicyBase,
-): { session: SessionOptions; policy: ResolvedPolicy } {
-  const policy = parsePolicy(given, { beside: sessionKeys, ...(base === undefined ? {} : { base }) });
+/** What a caller gave in one object, in its parts. */
+export interface AskedOptions {
+  session: SessionOptions;
+  policy: ResolvedPolicy;
+}
+
+/**
+ * Parts what a caller gave in one object. Everything that is wrong with either part is reported at once; so is what is
+ * wrong with keys that only this caller knows.
+ */
+export function parseCreateOptions(given: unknown, base?: PolicyBase, more: Rules = {}): AskedOptions {
+  const policy = parsePolicy(given, { beside: { ...sessionKeys, ...more }, ...(base === undefined ? {} : { base }) });
   // Built from entries: assigning would let a key `__proto__` set the prototype.
   const entries = Object.entries(given as object).filter(
     ([key, value]) => Object.hasOwn(sessionKeys, key) && value !== undefined,

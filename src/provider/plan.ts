@@ -24,7 +24,7 @@ import type { ResolvedOptions } from './options.js';
 import { listSessionFiles, WORKSPACE } from './session-files.js';
 
 /** A name's id is the same on one containerd and differs between two: they share runc's state on a host. */
-function nameSession(name: string | undefined, uuid: string): string {
+export function nameSession(name: string | undefined, uuid: string): string {
   if (name === undefined) return ID_PREFIX + randomBytes(8).toString('hex');
   return `${ID_PREFIX}${name}-${createHash('sha256').update(`${uuid}\0${name}`).digest('hex').slice(0, 8)}`;
 }
@@ -161,7 +161,7 @@ export function planSession(
 }
 
 /** What was asked, to be kept with the session: without what is kept elsewhere, and without the values of secrets. */
-function describeAsked(
+export function describeAsked(
   policy: ResolvedPolicy,
   { command, tty, stdin, env, executor }: Omit<SessionOptions, 'executor'> & { executor: ExecutorName },
 ): AskedSession {

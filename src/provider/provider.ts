@@ -24,13 +24,16 @@ import type { HostFacts } from '../spec/host.js';
 import { chooseRuntime, nameRuntime } from '../spec/runtime.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
 import { type Connected, Connection, type Decisions } from './connection.js';
-import { type CreateOptions, parseCreateOptions, type SessionOptions } from './create-options.js';
+import { type AskedOptions, type CreateOptions, parseCreateOptions, type SessionOptions } from './create-options.js';
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { Networks } from './networks.js';
 import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { checkRequest, checkRuntime, planSession } from './plan.js';
+import { SessionPool } from './pool.js';
+import type { PoolOptions } from './pool-options.js';
+import { stripTaken } from './pool-take.js';
 import { lookForPreview, previewSession, type SessionPlan } from './preview.js';
 import { assumeForPreview } from './preview-away.js';
 import { provideImage } from './pull-policy.js';
@@ -52,6 +55,7 @@ export class ContainerdProvider implements AsyncDisposable {
   readonly #options: ResolvedOptions;
   readonly #connection: Connection;
   readonly #images = new Map<string, Image>();
+  readonly #pools = new Set<SessionPool>();
 
   /** Throws `invalid-argument`, naming every fault, when an option is wrong. */
   constructor(options: ProviderOptions);
@@ -90,11 +94,14 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   /** Everything that a creation needs, before anything is created. */
-  async #prepare(policy: unknown): Promise<{ context: SessionContext; request: CreateRequest }> {
-    const { session: asked, policy: resolved } = parseCreateOptions(policy, this.#options.base);
+  async #prepare(
+    policy: unknown,
+    adjust: (asked: AskedOptions) => AskedOptions = (asked) => asked,
+  ): Promise<{ context: SessionContext; request: CreateRequest }> {
+    const { session: asked, policy: resolved } = adjust(parseCreateOptions(policy, this.#options.base));
     assertHost();
     const host = readHostFacts();
-    const check = () => checkRequest(resolved, asked, this.#describePlace(host, asked.runtime), this.#options);
+    const check = () => this.#check({ session: asked, policy: resolved }, host);
     check();
     const seccomp = await readConfinement(resolved);
     const { context, uuid } = await this.#connection.connect();
@@ -119,6 +126,23 @@ export class ContainerdProvider implements AsyncDisposable {
         : assumeForPreview(this.#connection.channel, this.#options);
     const describePlace = (host: HostFacts, runtime?: string) => this.#describePlace(host, runtime);
     return previewSession(policy, { ...this.#options, ...source, describePlace });
+  }
+
+  /**
+   * Keeps sessions ready that are made ahead, to be had in a millisecond: see `SessionPool`. Resolves nothing and waits for
+   * nothing: what cannot be honoured throws here, what fails later rejects `take`. Closed with the provider.
+   */
+  pool(options: PoolOptions): SessionPool {
+    const pool = new SessionPool(options, {
+      options: this.#options,
+      audit: this.#connection.audit,
+      check: (asked) => this.#check(asked, readHostFacts()),
+      connect: () => this.#connection.connect(),
+      prepare: (given) => this.#prepare(given, stripTaken),
+      forget: (closed) => this.#pools.delete(closed),
+    });
+    this.#pools.add(pool);
+    return pool;
   }
 
   /** The session of that name, or a new one: of several callers at once one creates it and all get it. */
@@ -184,7 +208,7 @@ export class ContainerdProvider implements AsyncDisposable {
     return reapLeftovers(context);
   }
 
-  /** Destroys all sessions that this provider created; resolves with their number. */
+  /** Destroys all sessions that this provider created or took from a pool; resolves with their number. */
   async stopAll(): Promise<number> {
     const sessions = [...this.#connection.sessions];
     const results = await Promise.allSettled(sessions.map((session) => session.destroy()));
@@ -200,15 +224,17 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   /**
-   * Ends the connection and destroys nothing: sessions with a `ttlMs` live on until then, the others until a reaper finds
+   * Ends the connection, closes pools and destroys nothing else: sessions with a `ttlMs` live on until then, the others until a reaper finds
    * that this process has ended.
    */
   async close(): Promise<void> {
+    await this.#closePools();
     await this.#connection.close();
   }
 
   /** Destroys the sessions that this provider created and ends the connection. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#closePools();
     await this.stopAll();
     await this.#connection.close();
   }
@@ -240,6 +266,14 @@ export class ContainerdProvider implements AsyncDisposable {
     const { runtimes, version = '' } = this.#connection;
     const { configPath } = runtimeOptions;
     await runtimes.require({ runtime: nameRuntime(runtime), runtimeBinary, configPath }, version);
+  }
+
+  #check({ session, policy }: AskedOptions, host: HostFacts): void {
+    checkRequest(policy, session, this.#describePlace(host, session.runtime), this.#options);
+  }
+
+  async #closePools(): Promise<void> {
+    for (const pool of this.#pools) await pool.close();
   }
 
   #describePlace(host: HostFacts, runtime = this.#options.runtime) {

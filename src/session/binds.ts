@@ -6,7 +6,7 @@ import type { SessionContext } from './context.js';
 import type { CreateRequest } from './create.js';
 import { findMount, readMountTable } from './mount-table.js';
 import { classifyNetwork } from './network.js';
-import { nameSecrets } from './secrets.js';
+import { hasSecretsMount, nameSecrets } from './secrets.js';
 import { nameDoor } from './supervisor/door.js';
 import { nameData } from './volume-directory.js';
 
@@ -36,7 +36,7 @@ export function listOwnBinds(
     binds.push(...nameFiles.map(describe).filter((bind) => !isMounted(bind)));
   }
   const kept = ['noexec'];
-  if (secrets.length > 0) {
+  if (hasSecretsMount(record, secrets)) {
     binds.push({ source: nameSecrets(directory), target: SECRETS_PATH, readOnly: true, hasSubmounts, kept });
   }
   if (record.asked.executor === 'supervisor') {

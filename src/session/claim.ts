@@ -21,7 +21,10 @@ export interface Claim {
   record?: SessionRecord | undefined;
 }
 
-export function describeCreation({ owner, createdAt }: SessionRecord): Record<string, string> {
+export function describeCreation({
+  owner,
+  createdAt,
+}: Pick<SessionRecord, 'owner' | 'createdAt'>): Record<string, string> {
   return { [LABEL.owner]: owner, [LABEL.createdAt]: createdAt.toISOString() };
 }
 
@@ -52,6 +55,8 @@ export function isLive(claim: Claim, now = new Date()): boolean {
   const { creation, record } = claim;
   if (creation !== undefined && isOwnerAlive(creation.owner)) return true;
   if (record === undefined || isHalf(claim)) return false;
+  // One that waits in a pool is of use to its maker alone, and ends with it although it has an expiry.
+  if (record.pool !== undefined && !isOwnerAlive(record.owner)) return false;
   return record.expiresAt === undefined ? isOwnerAlive(record.owner) : record.expiresAt > now;
 }
 

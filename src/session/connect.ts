@@ -16,7 +16,13 @@ const PAUSE_MS = 20;
 
 /** Takes up a session that any process created, by id or by name. One that is being created is waited for. */
 export async function connectSession(context: SessionContext, idOrName: string): Promise<Session> {
-  const { record, container, task } = await findReady(context, idOrName);
+  const { task, ...found } = await findReady(context, idOrName);
+  return openSession(context, found, task.pid);
+}
+
+/** Takes up one that runs, or has run. */
+export async function openSession(context: SessionContext, found: Pick<Found, 'record' | 'container'>, pid: number): Promise<Session> {
+  const { record, container } = found;
   const directory = join(context.directory, record.id);
   await makeDirectory(directory);
   const undo = new Cleanup();
@@ -25,7 +31,7 @@ export async function connectSession(context: SessionContext, idOrName: string):
     context,
     record,
     spec: readSpec(container),
-    init: describeInit(record, task.pid),
+    init: describeInit(record, pid),
     undo,
   });
 }

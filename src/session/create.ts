@@ -27,9 +27,10 @@ import { startMain } from './main-start.js';
 import { checkMounts } from './mount-check.js';
 import { connectNetwork, prepareNetwork, removeSessionFiles } from './network.js';
 import { type BindRequest, pinSources } from './pins.js';
+import { assertNameIsFree } from './pool/name.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { clearDead, removeStuckTask } from './remove.js';
-import { writeSecrets } from './secrets.js';
+import { hasSecretsMount, writeSecrets } from './secrets.js';
 import { Session } from './session.js';
 import { packShimOptions } from './shim-options.js';
 import { makeDoor } from './supervisor/door.js';
@@ -84,7 +85,7 @@ async function clearAndCreate(context: SessionContext, request: CreateRequest): 
     } catch (error) {
       if (!hasCode(error, 'already-exists')) throw error;
       // A session that nobody answers for any more does not keep its name; several may be at clearing it.
-      if (Date.now() < until && (await clearDead(context, id))) continue;
+      if (Date.now() < until && (await clearDead(context, id, request.record.name))) continue;
       throw new DriverError('already-exists', `there is a session ${name} already`, {
         operation: 'create',
         cause: error,
@@ -131,6 +132,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   );
 
   checkAborted(signal);
+  await assertNameIsFree(channel, record);
   const isRandom = record.name === undefined;
   // What has a random id is no one else's, so that nothing need wait for the proof that it is ours.
   const options = { isIndependent: isRandom };
@@ -158,7 +160,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     // Its failure is told once the rest has ended.
     connecting?.catch(() => undefined);
     const owner = resolveUser(user, files);
-    if (secrets.length > 0) await writeSecrets(directory, secrets, mapUser(owner, userns));
+    if (hasSecretsMount(record, secrets)) await writeSecrets(directory, secrets, mapUser(owner, userns));
     if (record.asked.executor === 'supervisor') await makeDoor(directory, mapUser(owner, userns));
     const own = listOwnBinds(context, request);
     const spec = buildSpec(owner, keepRestrictions([...pins.list, ...own], userns));
@@ -202,7 +204,8 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   await settle([startMain(channel, { record, directory, init, spec }), removeLease(channel, id)]);
   undo.forget('lease');
   const session = new Session({ context, record, spec, init, undo });
-  context.sessions.add(session);
+  // One that waits in a pool is nobody's session yet.
+  if (record.pool === undefined) context.sessions.add(session);
   return session;
 }
 
@@ -237,7 +240,7 @@ function describeContainer(
 }
 
 /** Waits for all, so that nothing is still under way when the undo begins; then fails with the first failure. */
-async function settle<T extends readonly Promise<unknown>[]>(work: readonly [...T]) {
+export async function settle<T extends readonly Promise<unknown>[]>(work: readonly [...T]) {
   await Promise.allSettled(work);
   return Promise.all(work);
 }

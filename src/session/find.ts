@@ -34,8 +34,8 @@ export async function scanRecords(channel: Channel): Promise<{ found: Found[]; u
 }
 
 /** The same for who has to know of each: throws `data-loss` for one that cannot be read. */
-export async function listRecords(channel: Channel): Promise<Found[]> {
-  return find(channel, [`labels."${LABEL.owner}"`]);
+export async function listRecords(channel: Channel, filter = `labels."${LABEL.owner}"`): Promise<Found[]> {
+  return find(channel, [filter]);
 }
 
 /** Ids of all containers that a session could have, those of other clients included. */
@@ -53,7 +53,7 @@ export async function listSpares(channel: Channel): Promise<string[]> {
 
 /** By id or by name. */
 export async function findRecord(channel: Channel, idOrName: string): Promise<Found> {
-  const found = (await findById(channel, idOrName)) ?? (await getByName(channel, idOrName));
+  const found = (await findById(channel, idOrName)) ?? (await findByName(channel, idOrName));
   if (found !== undefined) return found;
   throw new DriverError('not-found', `no session ${JSON.stringify(idOrName)} in namespace ${channel.namespace}`, {
     operation: 'find session',
@@ -74,7 +74,7 @@ export async function findById(channel: Channel, id: string): Promise<Found | un
   return found;
 }
 
-async function getByName(channel: Channel, name: string): Promise<Found | undefined> {
+export async function findByName(channel: Channel, name: string): Promise<Found | undefined> {
   // The value stands in a quoted string of containerd's filter grammar.
   const [found] = await find(channel, [`labels."${LABEL.name}"==${JSON.stringify(name)}`]);
   return found;

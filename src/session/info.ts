@@ -24,13 +24,15 @@ export interface SessionInfo {
   createdAt: Date;
   /** When any reaper may remove it. Absent where it ends with its owner. */
   expiresAt?: Date;
+  /** Name of the pool that it waits in for someone to take it. Absent where someone has it. */
+  pool?: string;
   /** Of a stopped session. Absent when it ended while nobody could note how: never a made-up 0. */
   exitCode?: number;
 }
 
 export async function readInfo(channel: Channel, record: SessionRecord): Promise<SessionInfo> {
   const { state, exitCode } = await readTask(channel, record.id);
-  const { id, name, image, parent, runtime, asked, metadata, createdAt, expiresAt } = record;
+  const { id, name, image, parent, runtime, asked, metadata, createdAt, expiresAt, pool } = record;
   return {
     sessionId: id,
     ...(name === undefined ? {} : { name }),
@@ -42,6 +44,7 @@ export async function readInfo(channel: Channel, record: SessionRecord): Promise
     metadata,
     createdAt,
     ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...(pool === undefined ? {} : { pool: pool.name }),
     ...(exitCode === undefined ? {} : { exitCode }),
   };
 }

@@ -8,11 +8,13 @@ export interface ListFilter {
   metadata?: Record<string, string>;
   /** Only sessions in one of these states. Defaults to all. */
   state?: SessionInfo['state'][];
+  /** Those too that wait in a pool and are nobody's yet. Defaults to false. */
+  pooled?: boolean;
 }
 
 export async function* listSessions(
   channel: Channel,
-  { metadata = {}, state }: ListFilter,
+  { metadata = {}, state, pooled = false }: ListFilter,
 ): AsyncGenerator<SessionInfo, void, undefined> {
   const { found, unreadable } = await scanRecords(channel);
   for (const { id, error } of unreadable) {
@@ -20,6 +22,7 @@ export async function* listSessions(
     process.emitWarning(message, { type: 'SessionWarning', code: 'CADRE_UNREADABLE_SESSION' });
   }
   for (const { record } of found) {
+    if (record.pool !== undefined && !pooled) continue;
     if (Object.entries(metadata).some(([key, value]) => record.metadata[key] !== value)) continue;
     const info = await readInfo(channel, record);
     // One that was removed meanwhile looks like one that has stopped.

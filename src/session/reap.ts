@@ -13,6 +13,7 @@ import { removeDirectory } from './directory.js';
 import { listIds, listSpares, scanRecords } from './find.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
 import { trimLogs } from './logs.js';
+import { reapIdle } from './pool/share.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
 import { endPause, finishFork, isLeftPaused, withRootfs } from './rootfs-state.js';
@@ -101,7 +102,9 @@ export async function reapLeftovers(
         await attempt('pause of', report.resumed, record.id, () => endPause(context, record));
       continue;
     }
-    await attempt('session', report.sessions, record.id, () => removeSession(context, record));
+    await attempt('session', report.sessions, record.id, () =>
+      record.pool === undefined ? removeSession(context, record) : reapIdle(context, record.id),
+    );
   }
   for (const id of await listSpares(channel)) {
     const record = found.find(({ record }) => record.id === id)?.record;

@@ -21,6 +21,10 @@ export const LABEL = {
   /** While a running session is read: the process that paused it. The reaper resumes it when that has ended. */
   pausedBy: 'cadre.dev/paused-by',
   metadata: 'cadre.dev/metadata.',
+  /** Of a session that waits in a pool: the pool's name. */
+  pool: 'cadre.dev/pool',
+  /** Of the same: what it was made with, see `PoolPlace`. */
+  poolKey: 'cadre.dev/pool-key',
 } as const;
 
 /** By it the garbage collector keeps an image's content for as long as the container lives, whatever its name does. */
@@ -73,6 +77,14 @@ export interface SessionParent {
   snapshot: string;
 }
 
+/** Where a session waits that nobody has taken yet. */
+export interface PoolPlace {
+  /** Of the pool. */
+  name: string;
+  /** The same for two sessions that differ in nothing that cannot change after create. */
+  key: string;
+}
+
 /** What a session is, as containerd keeps it. There is no other place that could disagree. */
 export interface SessionRecord {
   id: string;
@@ -100,18 +112,30 @@ export interface SessionRecord {
   volumes?: string[];
   /** Deadline of every exec that names none, in ms. */
   execTimeoutMs?: number;
+  /** Absent for every session that somebody has. */
+  pool?: PoolPlace;
 }
 
-export function buildLabels({ owner, name, expiresAt, metadata, manifest }: SessionRecord): Record<string, string> {
+export function buildLabels(record: SessionRecord): Record<string, string> {
+  const { owner, name, expiresAt, metadata, manifest, pool } = record;
   const labels: Record<string, string> = { [LABEL.owner]: owner, [MANIFEST_LABEL]: manifest.digest };
   if (name !== undefined) labels[LABEL.name] = name;
   if (expiresAt !== undefined) labels[LABEL.expiresAt] = expiresAt.toISOString();
+  if (pool !== undefined) Object.assign(labels, { [LABEL.pool]: pool.name, [LABEL.poolKey]: pool.key });
   for (const [key, value] of Object.entries(metadata)) labels[LABEL.metadata + key] = value;
   return labels;
 }
 
 export function buildExtension(record: SessionRecord): Any {
-  const { id: _id, owner: _owner, name: _name, expiresAt: _expiresAt, metadata: _metadata, ...rest } = record;
+  const {
+    id: _id,
+    owner: _owner,
+    name: _name,
+    expiresAt: _expiresAt,
+    metadata: _metadata,
+    pool: _pool,
+    ...rest
+  } = record;
   return packJson(EXTENSION_TYPE, rest);
 }
 
@@ -136,6 +160,7 @@ export function readRecord({ id, labels, extensions }: StoredContainer): Session
   const prefix = LABEL.metadata;
   const name = labels[LABEL.name];
   const expiresAt = labels[LABEL.expiresAt];
+  const pool = labels[LABEL.pool];
   return {
     ...stored,
     id,
@@ -143,6 +168,7 @@ export function readRecord({ id, labels, extensions }: StoredContainer): Session
     createdAt: new Date(stored.createdAt),
     ...(name === undefined ? {} : { name }),
     ...(expiresAt === undefined ? {} : { expiresAt: new Date(expiresAt) }),
+    ...(pool === undefined ? {} : { pool: { name: pool, key: labels[LABEL.poolKey] ?? '' } }),
     metadata: Object.fromEntries(
       Object.entries(labels).flatMap(([key, value]) =>
         key.startsWith(prefix) ? [[key.slice(prefix.length), value]] : [],

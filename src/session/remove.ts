@@ -9,6 +9,7 @@ import { RUNC } from '../spec/runtime.js';
 import { isLive, isStillOurs, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { drainFifos } from './fifo-drain.js';
+import { findByName } from './find.js';
 import { endShim, findShims, removeBundle, removeSocket } from './leftovers.js';
 import { removeSessionFiles } from './network.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
@@ -39,7 +40,8 @@ async function unmakeSession(context: SessionContext, record: SessionRecord): Pr
   await unmakeDeadLease(channel, id);
 }
 
-function nameLock({ channel: { address, namespace } }: SessionContext, id: string): string[] {
+/** Held by whoever takes away, or takes over, what has the id. */
+export function nameLock({ channel: { address, namespace } }: SessionContext, id: string): string[] {
   return [address, namespace, id];
 }
 
@@ -75,8 +77,15 @@ async function unmakeDeadLease(channel: Channel, id: string): Promise<boolean> {
   return true;
 }
 
-/** Removes what stands in the way of a new session of this id. False when someone answers for it. */
-export async function clearDead(context: SessionContext, id: string): Promise<boolean> {
+/** Removes what stands in the way of a new session of this id and name. False when someone answers for it. */
+export async function clearDead(context: SessionContext, id: string, name?: string): Promise<boolean> {
+  // One that came from a pool has an id that its name does not tell.
+  const holder = name === undefined ? undefined : await findByName(context.channel, name);
+  if (holder !== undefined && holder.record.id !== id && !(await clear(context, holder.record.id))) return false;
+  return clear(context, id);
+}
+
+async function clear(context: SessionContext, id: string): Promise<boolean> {
   const claim = await readClaim(context.channel, id);
   if (isLive(claim)) return false;
   if (claim.record === undefined) await removeRemains(context, id);

@@ -33,7 +33,8 @@ const FROZEN_PAUSE_MS = 20;
 
 export interface RunningExecsParts {
   executor: Executor;
-  spec: OciSpec;
+  /** As it is now. */
+  spec: () => OciSpec;
   /** The session's own command runs beside every exec, and its orphans look like theirs. */
   hasCommand: boolean;
   /** As it was last seen. */
@@ -74,7 +75,7 @@ export class RunningExecs {
     const resolved = resolveExecOptions(options, timeoutMs);
     const { env = {}, cwd, user, signal, tty, input, stdin } = resolved;
     const execId = `exec-${randomBytes(6).toString('hex')}`;
-    const process = buildExecProcess(spec, {
+    const process = buildExecProcess(spec(), {
       command,
       args,
       env: { ...env, [MARK]: execId },

@@ -7,8 +7,10 @@ import { DriverError } from '../core/error.js';
 import { SECRETS_BYTES } from '../policy/mounts.js';
 import type { SecretBinding } from '../policy/types.js';
 import { isKernelAtLeast } from '../spec/host.js';
+import { hidesProcesses } from '../spec/runtime.js';
 import type { OciUser } from '../spec/types.js';
 import { describeFileFailure, makeDirectory } from './directory.js';
+import type { SessionRecord } from './record.js';
 
 const run = promisify(execFile);
 
@@ -18,6 +20,11 @@ const inMemory = [0x01021994, 0x858458f6];
 /** Where a session's secrets are on the host, for root alone: the directory of the session leads to it. */
 export function nameSecrets(directory: string): string {
   return join(directory, 'secrets');
+}
+
+/** Nothing can be mounted into a session that runs, so that one which is to be given secrets later has their place. */
+export function hasSecretsMount(record: SessionRecord, secrets: readonly SecretBinding[]): boolean {
+  return secrets.length > 0 || (record.pool !== undefined && !hidesProcesses(record));
 }
 
 /**

@@ -57,14 +57,14 @@ export class SessionState {
   constructor({ context, record, spec, init }: SessionParts) {
     this.context = context;
     this.life = new Life(context, record.id);
-    this.audit = new SessionAudit(context, record, spec);
+    this.audit = new SessionAudit(context, () => ({ record: this.#record, spec: this.#spec }));
     this.#record = record;
     this.#spec = spec;
     this.#init = init;
     if (record.command !== undefined) this.#stopTrimming = keepTrimmed(this.directory);
     this.execs = new RunningExecs({
       executor: this.#chooseExecutor(),
-      spec,
+      spec: () => this.#spec,
       hasCommand: record.command !== undefined,
       init: () => this.#init,
       renewInit: () => this.renewInit(),
@@ -77,6 +77,11 @@ export class SessionState {
 
   get record(): SessionRecord {
     return this.#record;
+  }
+
+  /** Whether its init is there, as far as this host sees at once. */
+  get isSound(): boolean {
+    return this.#init.cgroup === undefined || isInitOf(this.#init.pid, this.#record.id);
   }
 
   get channel(): Channel {
@@ -103,6 +108,12 @@ export class SessionState {
     this.#record = record;
     this.#spec = readSpec(container);
     return record;
+  }
+
+  /** What a session of a pool is from the moment on that somebody has it. */
+  become({ record, spec }: Pick<SessionParts, 'record' | 'spec'>): void {
+    this.#record = record;
+    this.#spec = spec;
   }
 
   async extend(ttlMs: number): Promise<Date> {

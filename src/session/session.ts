@@ -239,4 +239,15 @@ export class Session implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.destroy();
   }
+
+  /** What a session of a pool becomes when it is taken. @internal */
+  become(parts: Pick<SessionParts, 'record' | 'spec'>): void {
+    this.#state.become(parts);
+    this.#state.context.sessions.add(this);
+  }
+
+  /** Whether its init is there, as far as this host sees at once. @internal */
+  get isSound(): boolean {
+    return this.#state.isSound;
+  }
 }

@@ -16,6 +16,7 @@ export const floors: Record<string, number> = {
   spec: 2,
   image: 2,
   network: 2,
+  pool: 3,
   session: 3,
   provider: 4,
   config: 5,

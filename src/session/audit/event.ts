@@ -1,6 +1,7 @@
 /** What is told of: taking something in use, changing it, ending it. */
 export type AuditAction =
   | 'create'
+  | 'take'
   | 'exec'
   | 'update'
   | 'pause'

@@ -11,14 +11,12 @@ type Own = Omit<AuditEntry, 'sessionId' | 'policyHash'>;
 /** Tells of what happens to one session. */
 export class SessionAudit {
   readonly #context: SessionContext;
-  readonly #record: SessionRecord;
-  readonly #spec: OciSpec;
+  readonly #read: () => { record: SessionRecord; spec: OciSpec };
   #secrets: Promise<string[]> | undefined;
 
-  constructor(context: SessionContext, record: SessionRecord, spec: OciSpec) {
+  constructor(context: SessionContext, read: () => { record: SessionRecord; spec: OciSpec }) {
     this.#context = context;
-    this.#record = record;
-    this.#spec = spec;
+    this.#read = read;
   }
 
   run<T>(entry: Own, act: () => Promise<T>): Promise<T> {
@@ -42,11 +40,11 @@ export class SessionAudit {
   }
 
   #complete(entry: Own): AuditEntry {
-    const { id, policyHash } = this.#record;
+    const { id, policyHash } = this.#read().record;
     return { ...entry, sessionId: id, policyHash };
   }
 
-  /** Whoever created the session: files are with its directory, variables with its document. Neither changes. */
+  /** Whoever created the session: files are with its directory, variables with its document. Neither changes once someone has it. */
   #listSecrets(): Promise<string[]> {
     this.#secrets ??= this.#readSecrets().catch((error: unknown) => {
       this.#secrets = undefined;
@@ -56,11 +54,12 @@ export class SessionAudit {
   }
 
   async #readSecrets(): Promise<string[]> {
-    const { asked, id } = this.#record;
+    const { record, spec } = this.#read();
+    const { asked, id } = record;
     const directory = nameSecrets(join(this.#context.directory, id));
     const values: string[] = [];
     for (const { name, as = 'file' } of asked.policy.secrets) {
-      const variable = this.#spec.process.env.find((entry) => entry.startsWith(`${name}=`));
+      const variable = spec.process.env.find((entry) => entry.startsWith(`${name}=`));
       if (as === 'env') values.push(variable?.slice(name.length + 1) ?? '');
       else values.push(await readFile(join(directory, name), 'utf8').catch(ignoreRemoved));
     }

@@ -3,6 +3,8 @@ import { createInterface } from 'node:readline';
 import { ContainerdProvider } from '../../../src/index.js';
 import type { CreateOptions } from '../../../src/provider/create-options.js';
 import type { ProviderOptions } from '../../../src/provider/options.js';
+import type { SessionPool } from '../../../src/provider/pool.js';
+import type { PoolOptions, TakeOptions } from '../../../src/provider/pool-options.js';
 import { Channel } from '../../../src/rpc/channel.js';
 import type { Session } from '../../../src/session/session.js';
 
@@ -25,6 +27,10 @@ export interface Verbs {
    */
   move(id: string, runtime: string, dieAt?: string): Promise<string[]>;
   destroy(id: string): Promise<void>;
+  /** Answers when the pool is full. */
+  pool(options: PoolOptions): Promise<void>;
+  /** Of the pool; answers with the session's id. */
+  take(options: TakeOptions): Promise<string>;
   reap(): Promise<string[]>;
   /** Answers when the image is there. */
   pull(reference: string): Promise<string>;
@@ -34,6 +40,7 @@ export interface Verbs {
 
 const [, , options = '{}', detector = '{}'] = process.argv;
 const provider = new ContainerdProvider(JSON.parse(options) as ProviderOptions, JSON.parse(detector));
+let pool: SessionPool | undefined;
 const sessions = new Map<string, Session>();
 
 function keep(session: Session): string {
@@ -94,6 +101,14 @@ const verbs: Verbs = {
     } finally {
       Channel.prototype.unary = unary;
     }
+  },
+  async pool(options) {
+    pool = provider.pool(options);
+    await pool.ready();
+  },
+  async take(options) {
+    if (pool === undefined) throw new Error('this worker has no pool');
+    return keep(await pool.take(options));
   },
   destroy: (id) => find(id).destroy(),
   reap: async () => (await provider.reap()).sessions,
