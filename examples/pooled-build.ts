@@ -1,68 +1,43 @@
-// Many small builds in a few sessions that are used again. What one build leaves, the next one of that session could
-// see: use this for jobs that trust each other, and a session for each job where they do not.
-import { ContainerdProvider, type Session } from '@cadre-dev/runtime-provider-containerd';
+// Many small builds, each in a session of its own that was made ahead: what one build leaves no other one sees, but for
+// the cache, a volume that all of them may write. Use no such volume for jobs that do not trust each other.
+import { ContainerdProvider } from '@cadre-dev/runtime-provider-containerd';
 
-const SIZE = 2;
 const JOBS = 6;
 
 const provider = new ContainerdProvider({ image: process.env.IMAGE ?? 'busybox:1.36' });
 
-/** Sessions, and who waits for one. */
-class Pool {
-  readonly #free: Session[] = [];
-  readonly #waiting: ((session: Session) => void)[] = [];
-  readonly #create: () => Promise<Session>;
-  readonly #size: number;
-  created = 0;
+const build = `
+  test -e /tmp/source && echo "used before"
+  echo "source $JOB" > /tmp/source
+  echo "$JOB" >> /cache/jobs
+  { cat /tmp/source; echo built; } | tr '\\n' ' '`;
 
-  constructor(size: number, create: () => Promise<Session>) {
-    this.#size = size;
-    this.#create = create;
-  }
+const pool = provider.pool({
+  policy: {
+    networkMode: 'none',
+    mounts: [{ type: 'volume', path: 'pooled-build', target: '/cache', readOnly: false }],
+    resources: { memoryMb: 256, timeoutMs: 30_000 },
+  },
+  min: 2,
+  max: 4,
+});
 
-  async use<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const session = await this.#acquire();
-    try {
-      return await work(session);
-    } finally {
-      this.#release(session);
-    }
-  }
-
-  async #acquire(): Promise<Session> {
-    const free = this.#free.pop();
-    if (free !== undefined) return free;
-    if (this.created < this.#size) {
-      this.created++;
-      return this.#create();
-    }
-    return new Promise((resolve) => this.#waiting.push(resolve));
-  }
-
-  #release(session: Session): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#free.push(session);
-    else next(session);
+async function run(script: string, env: Record<string, string> = {}): Promise<string> {
+  const session = await pool.take({ env });
+  try {
+    const { exitCode, stdout, stderr } = await session.exec('sh', ['-ec', script]);
+    return `${exitCode} ${stdout.trim()} ${stderr}`;
+  } finally {
+    await session.destroy();
   }
 }
 
-const build = `
-  echo "source $JOB" > /tmp/source
-  echo "$JOB" >> /cache/jobs              # kept between builds and sessions
-  { cat /tmp/source; echo built; } | tr '\\n' ' '
-  rm -rf /tmp/source`;
-
 try {
-  const mounts = [{ type: 'volume' as const, path: 'pooled-build', target: '/cache', readOnly: false }];
-  const pool = new Pool(SIZE, () =>
-    provider.createSession({ networkMode: 'none', mounts, resources: { memoryMb: 256, timeoutMs: 30_000 } }),
-  );
-  const run = (job: number) => pool.use((session) => session.exec('sh', ['-ec', build], { env: { JOB: String(job) } }));
-  const results = await Promise.all(Array.from({ length: JOBS }, (_, job) => run(job)));
-  for (const { exitCode, stdout, stderr } of results) console.log(exitCode, stdout.trim(), stderr);
-  const { stdout } = await pool.use((session) => session.exec('wc', ['-l', '/cache/jobs']));
-  console.log(`${stdout.trim()}: ${JOBS} builds in ${pool.created} sessions`);
+  const results = await Promise.all(Array.from({ length: JOBS }, (_, job) => run(build, { JOB: String(job) })));
+  for (const result of results) console.log(result);
+  console.log(await run('wc -l /cache/jobs'));
 } finally {
+  await pool.close();
   await provider.stopAll();
   await provider.volumes.remove('pooled-build');
   await provider.close();

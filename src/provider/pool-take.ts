@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { CapabilityMismatchError, type Fault } from '../core/error.js';
 import { hashPolicy } from '../policy/effective.js';
+import { isRecord } from '../policy/rule.js';
 import type { Handover } from '../session/pool/idle.js';
 import { checkSpecInput } from '../spec/build.js';
 import { chooseEnv } from '../spec/environment.js';
@@ -40,12 +41,9 @@ export function keySession(asked: AskedOptions, options: ResolvedOptions): strin
 }
 
 /** What a taken session becomes; everything that cannot be honoured is refused by name before one is touched. */
-export function planTake(given: TakeOptions, pool: ResolvedPool & { key: string }, options: ResolvedOptions): Handover {
-  const own = parseCreateOptions(given, undefined, { waitMs: waitRule });
-  const { common } = pool;
-  const refused = findFixed(given, pool, options);
-  const asked = parseCreateOptions(merge(given, common), options.base);
-  const { session, policy } = asked;
+export function planTake(given: TakeOptions, pool: KeyedPool, options: ResolvedOptions): Handover {
+  const { session, policy } = parseCreateOptions(merge(given, pool.common), options.base, { waitMs: waitRule });
+  const refused = findFixed(given, { session, policy }, pool, options);
   const files = listSessionFiles(policy, options.worktreePath);
   const runtime = nameRuntime(session.runtime ?? options.runtime);
   if (files.secrets.length > 0 && hidesProcesses({ runtime })) {
@@ -55,8 +53,7 @@ export function planTake(given: TakeOptions, pool: ResolvedPool & { key: string 
   if (refused.length > 0) throw new CapabilityMismatchError('containerd', refused);
   const env = chooseEnv(policy, options.hostEnv, session.env ?? {});
   checkSpecInput({ command: undefined, env });
-  const { executor = options.executor, metadata = {} } = session;
-  const { name, ttlMs } = own.session;
+  const { executor = options.executor, metadata = {}, name, ttlMs } = session;
   return {
     change: {
       ...(name === undefined ? {} : { name }),
@@ -71,36 +68,40 @@ export function planTake(given: TakeOptions, pool: ResolvedPool & { key: string 
   };
 }
 
+interface KeyedPool extends ResolvedPool {
+  key: string;
+}
+
 /** Each field that says something else than what the pool's sessions were made with. */
 function findFixed(
   given: TakeOptions,
-  { common, key }: ResolvedPool & { key: string },
+  asked: AskedOptions,
+  { common, key }: KeyedPool,
   options: ResolvedOptions,
 ): Fault[] {
-  return Object.entries(given)
-    .filter(([path, value]) => value !== undefined && !changeable.includes(path))
-    .filter(
-      ([path, value]) =>
-        path === 'onProgress' ||
-        keySession(parseCreateOptions({ ...common, [path]: value }, options.base), options) !== key,
-    )
-    .map(([path, value]) => {
-      const isPlain = value === null || typeof value !== 'object';
-      const expected = 'what the sessions of the pool were made with, as it cannot change once they run';
-      return { path, value: isPlain ? value : '[given]', expected };
-    });
+  const fixed = Object.entries(given).filter(([path, value]) => value !== undefined && !changeable.includes(path));
+  const isSame = (other: AskedOptions) => keySession(other, options) === key;
+  // Nothing tells how far a pull is that was over before.
+  const isOwn = ([path, value]: [string, unknown]) =>
+    path !== 'onProgress' && isSame(parseCreateOptions({ ...common, [path]: value }, options.base));
+  if (fixed.every(([path]) => path !== 'onProgress') && isSame(asked)) return [];
+  const others = fixed.filter((field) => !isOwn(field));
+  return (others.length > 0 ? others : fixed).map(([path, value]) => {
+    const isPlain = value === null || typeof value !== 'object';
+    const expected = 'what the sessions of the pool were made with, as it cannot change once they run';
+    return { path, value: isPlain ? value : '[given]', expected };
+  });
 }
 
-function merge(given: TakeOptions, common: CreateOptions): CreateOptions {
-  const { env, metadata, secrets = [], envAllowlist = common.envAllowlist, name, ttlMs } = given;
-  return {
-    ...common,
-    env: { ...common.env, ...env },
-    metadata: { ...common.metadata, ...metadata },
+/** As one that is created would be asked for. What is no object stays what it is, and is refused with all else. */
+function merge(given: TakeOptions, common: CreateOptions): object {
+  if (!isRecord(given)) return given;
+  const { env, metadata, secrets } = given as TakeOptions;
+  const lay = (below: object | undefined, above: unknown) =>
+    isRecord(above) ? { ...below, ...above } : (above ?? below);
+  const layList = (above: unknown) =>
     // Those of the take first: a fault tells the place that it was given at.
-    ...(secrets.length > 0 ? { secrets: [...secrets, ...(common.secrets ?? [])] } : {}),
-    ...(envAllowlist === undefined ? {} : { envAllowlist }),
-    ...(name === undefined ? {} : { name }),
-    ...(ttlMs === undefined ? {} : { ttlMs }),
-  };
+    Array.isArray(above) ? [...above, ...(common.secrets ?? [])] : (above ?? common.secrets);
+  const laid = { env: lay(common.env, env), metadata: lay(common.metadata, metadata), secrets: layList(secrets) };
+  return { ...common, ...given, ...laid };
 }

@@ -95,7 +95,7 @@ function listSchemaKeys(file: string, part: string): string[] {
 
 function listMembers(file: string, name: string): string[] {
   const [, body = ''] =
-    new RegExp(`export interface ${name} \\{\\n(.*?)^\\}`, 'ms').exec(readFileSync(file, 'utf8')) ?? [];
+    new RegExp(`export interface ${name}(?: extends \\w+)? \\{\\n(.*?)^\\}`, 'ms').exec(readFileSync(file, 'utf8')) ?? [];
   return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member = '']) => member);
 }
 
@@ -104,6 +104,8 @@ test.each([
   ['docs/configuration.md docs/migrating.md', listSchemaKeys('isolation.schema.json', 'containerOptions')],
   ['docs/exec.md', listMembers('src/session/exec-options.ts', 'ExecOptions')],
   ['docs/exec.md', listMembers('src/session/exec-options.ts', 'ExecResult')],
+  ['docs/pool.md', listMembers('src/provider/pool-options.ts', 'PoolOptions')],
+  ['docs/pool.md', listMembers('src/pool/stats.ts', 'PoolStats')],
   ['docs/mounts.md', listMembers('src/policy/types.ts', 'MountSpec')],
 ])('%s has every field', (pages, fields) => {
   const code = pages

@@ -7,6 +7,7 @@ import {
 import type { SecretBinding } from '../../policy/types.js';
 import { packJson } from '../../rpc/any.js';
 import { mergeEnv } from '../../spec/environment.js';
+import type { OciSpec } from '../../spec/types.js';
 import { mapUser } from '../../spec/userns.js';
 import type { SessionContext } from '../context.js';
 import { type CreateRequest, createSession, settle } from '../create.js';
@@ -24,6 +25,7 @@ export interface IdleSession {
   record: SessionRecord;
   /** As it is written down. */
   container: Container;
+  spec: OciSpec;
   /** It is this process's alone already. */
   isClaimed?: true;
 }
@@ -48,7 +50,7 @@ export async function makeIdle(context: SessionContext, request: CreateRequest):
     await session.executions.list();
     const { record, container } = await findRecord(context.channel, session.sessionId);
     leaveTicket(join(context.directory, record.id));
-    return { session, record, container };
+    return { session, record, container, spec: readSpec(container) };
   } catch (error) {
     const failure = await session.destroy().catch((reason: unknown) => ({ reason }));
     throw addSuppressed(error, failure === undefined ? [] : [failure.reason]);
@@ -83,10 +85,9 @@ export async function handOver(context: SessionContext, idle: IdleSession, hando
 
 async function apply(context: SessionContext, idle: IdleSession, { change, env, secrets }: Handover): Promise<void> {
   const { channel } = context;
-  const { session, container } = idle;
+  const { session, container, spec } = idle;
   const { pool: _, expiresAt: __, ...own } = idle.record;
   const record: SessionRecord = { ...own, ...change };
-  const spec = readSpec(container);
   const given = { ...spec, process: { ...spec.process, env: mergeEnv(spec.process.env, env) } };
   if (secrets.length > 0) {
     const user = mapUser(spec.process.user, record.asked.policy.userns);

@@ -4,7 +4,7 @@ import { isOwnerAlive } from '../../core/owner.js';
 import { isLive } from '../claim.js';
 import { openSession } from '../connect.js';
 import type { SessionContext } from '../context.js';
-import { findById, listRecords } from '../find.js';
+import { findById, listRecords, readSpec } from '../find.js';
 import { setLabel } from '../labels.js';
 import { LABEL, type PoolPlace, type SessionRecord } from '../record.js';
 import { nameLock, removeSession } from '../remove.js';
@@ -37,7 +37,7 @@ async function adopt(context: SessionContext, id: string, place: PoolPlace): Pro
   const record = { ...found.record, owner };
   const container = { ...found.container, labels: { ...found.container.labels, [LABEL.owner]: owner } };
   const session = await openSession(context, { record, container }, pid);
-  return { session, record, container, isClaimed: true };
+  return { session, record, container, spec: readSpec(container), isClaimed: true };
 }
 
 function isFree({ owner }: SessionContext, { pool, ...record }: SessionRecord, place: PoolPlace): boolean {
