@@ -53,12 +53,12 @@ export function planTake(given: TakeOptions, pool: KeyedPool, options: ResolvedO
   if (refused.length > 0) throw new CapabilityMismatchError('containerd', refused);
   const env = chooseEnv(policy, options.hostEnv, session.env ?? {});
   checkSpecInput({ command: undefined, env });
-  const { executor = options.executor, metadata = {}, name, ttlMs } = session;
+  const { metadata = {}, name, ttlMs } = session;
   return {
     change: {
       ...(name === undefined ? {} : { name }),
       ...(ttlMs === undefined ? {} : { expiresAt: new Date(Date.now() + ttlMs) }),
-      asked: describeAsked(policy, { ...session, executor }),
+      asked: describeAsked(policy, { ...session, executor: 'task' }),
       policyHash: hashPolicy(policy),
       metadata,
     },

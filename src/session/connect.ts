@@ -21,7 +21,11 @@ export async function connectSession(context: SessionContext, idOrName: string):
 }
 
 /** Takes up one that runs, or has run. */
-export async function openSession(context: SessionContext, found: Pick<Found, 'record' | 'container'>, pid: number): Promise<Session> {
+export async function openSession(
+  context: SessionContext,
+  found: Pick<Found, 'record' | 'container'>,
+  pid: number,
+): Promise<Session> {
   const { record, container } = found;
   const directory = join(context.directory, record.id);
   await makeDirectory(directory);

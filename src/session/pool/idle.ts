@@ -32,7 +32,7 @@ export interface IdleSession {
 
 /** What a session is given when it is taken. */
 export interface Handover {
-  /** What of its record is to be another. */
+  /** What of its record is to be another; the executor stays what was chosen. */
   change: Pick<SessionRecord, 'asked' | 'policyHash' | 'metadata'> & Partial<Pick<SessionRecord, 'name' | 'expiresAt'>>;
   /** Added to the environment of the image. */
   env: Record<string, string>;
@@ -87,7 +87,9 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
   const { channel } = context;
   const { session, container, spec } = idle;
   const { pool: _, expiresAt: __, ...own } = idle.record;
-  const record: SessionRecord = { ...own, ...change };
+  const { executor } = own.asked;
+  const asked = { ...change.asked, ...(executor === undefined ? {} : { executor }) };
+  const record: SessionRecord = { ...own, ...change, asked };
   const given = { ...spec, process: { ...spec.process, env: mergeEnv(spec.process.env, env) } };
   if (secrets.length > 0) {
     const user = mapUser(spec.process.user, record.asked.policy.userns);
