@@ -7,11 +7,9 @@ import { type CreateOptions, parseCreateOptions, type SessionOptions } from './c
 import type { ResolvedOptions } from './options.js';
 import { listSessionFiles } from './session-files.js';
 
-/** What a session of a pool may be beside its policy: the rest is given when it is taken. */
-type Common = Pick<SessionOptions, 'image' | 'runtime' | 'executor' | 'pull' | 'env' | 'metadata'>;
-
 /** What the sessions of a pool are, and how many of them are kept. */
-export interface PoolOptions extends Common {
+export interface PoolOptions
+  extends Pick<SessionOptions, 'image' | 'runtime' | 'executor' | 'pull' | 'env' | 'metadata'> {
   /** Of every session. Its `secrets` and what it allows of the environment are given to a session when it is taken. */
   policy?: IsolationPolicy | FlatPolicy;
   /**

@@ -95,8 +95,9 @@ function listSchemaKeys(file: string, part: string): string[] {
 
 function listMembers(file: string, name: string): string[] {
   const [, body = ''] =
-    new RegExp(`export interface ${name}(?: extends \\w+)? \\{\\n(.*?)^\\}`, 'ms').exec(readFileSync(file, 'utf8')) ??
-    [];
+    new RegExp(`export interface ${name}(?:\\s+extends [^{]+)? \\{\\n(.*?)^\\}`, 'ms').exec(
+      readFileSync(file, 'utf8'),
+    ) ?? [];
   return [...body.matchAll(/^ {2}(\w+)\??:/gm)].map(([, member = '']) => member);
 }
 
