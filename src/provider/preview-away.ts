@@ -20,6 +20,7 @@ export function assumeForPreview(
     uuid: '',
     assumed: `this is ${process.platform}: an ordinary Linux, an image that says nothing, and the sources of mounts`,
     getImage: async (reference) => assumeImage(normalizeReference(reference)),
+    checkNetwork: async () => undefined,
     buildSpec: async (request) => {
       const { binds, user, buildSpec } = request;
       const asked = binds.map(({ path: source, target, readOnly }) => ({

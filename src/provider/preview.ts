@@ -2,9 +2,11 @@ import { CapabilityMismatchError, type Fault } from '../core/error.js';
 import { getImage, type Image } from '../image/image.js';
 import type { Place } from '../policy/capabilities.js';
 import { redact } from '../policy/redact.js';
+import type { ResolvedPolicy } from '../policy/types.js';
 import { readConfinement } from '../session/confinement.js';
 import type { CreateRequest } from '../session/create.js';
 import { readHostFacts } from '../session/host.js';
+import { checkNetwork } from '../session/network.js';
 import { previewSpec } from '../session/preview.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
@@ -39,6 +41,8 @@ export interface PreviewSource extends Pick<PlanInput, 'context' | 'uuid'> {
   assumed?: string;
   getImage: (reference: string, signal: AbortSignal | undefined) => Promise<Image>;
   buildSpec: (request: CreateRequest) => Promise<OciSpec>;
+  /** Rejects for a network that is not there. */
+  checkNetwork: (policy: ResolvedPolicy) => Promise<void>;
 }
 
 interface PreviewContext extends ResolvedOptions, PreviewSource {
@@ -53,6 +57,7 @@ export function lookForPreview({ context, uuid }: Connected): PreviewSource {
     // Never pulled: planning takes nothing in.
     getImage: (reference, signal) => getImage(context.channel, reference, { signal }),
     buildSpec: (request) => previewSpec(context, request),
+    checkNetwork: (policy) => checkNetwork(context, policy),
   };
 }
 
@@ -66,8 +71,9 @@ export async function previewSession(given: unknown, context: PreviewContext): P
   const { session, policy } = parsed.result;
   const host = readHostFacts();
   const place = context.describePlace(host, session.runtime);
-  const { result: seccomp, refused } = await collect(() => {
+  const { result: seccomp, refused } = await collect(async () => {
     checkRequest(policy, session, place, context);
+    await context.checkNetwork(policy);
     return readConfinement(policy);
   });
   const image = await context.getImage(session.image ?? context.image, session.signal);
