@@ -17,6 +17,10 @@ interface WarmAnswer {
   ms: number[];
   period: number[];
 }
+interface RateAnswer {
+  count: number;
+  ms: number;
+}
 interface StreamAnswer {
   ms: number;
   cpuMs: number;
@@ -65,7 +69,7 @@ export class Course {
   }
 
   async warm(): Promise<void> {
-    const { warmBusy, warmIdle } = this.#plan;
+    const { warmBusy, warmIdle, warmRate } = this.#plan;
     await this.#withSessions(async () => {
       await this.#rotate(warmBusy.rounds, 0, async (peer) => {
         const { ms, period } = await this.#ask<WarmAnswer>(peer, 'warm', warmBusy.burst);
@@ -78,6 +82,10 @@ export class Course {
       await this.#rotate(warmIdle.rounds, warmIdle.gapMs, async (peer, gap) => {
         const { ms } = await this.#ask<WarmAnswer>(peer, 'warm', 1);
         return () => this.#readings.add('warm.idle', peer.name, ms[0] as number, gap);
+      });
+      await this.#rotate(warmRate.rounds, 0, async (peer, gap) => {
+        const { count, ms } = await this.#ask<RateAnswer>(peer, 'execs', warmRate.width, warmRate.ms);
+        return () => this.#readings.add('warm.rate', peer.name, count / (ms / 1000), gap);
       });
     });
   }

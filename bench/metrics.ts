@@ -21,6 +21,7 @@ export const METRICS: readonly Metric[] = [
   lower('warm.busy', 'warm exec, back to back', 'ms'),
   lower('warm.period', '  until the next can begin', 'ms'),
   lower('warm.idle', 'warm exec after 400 ms idle', 'ms'),
+  higher('warm.rate', 'execs/s in one session, 16 at a time', '/s'),
   higher('out.rate', '1 GiB out', 'MB/s'),
   lower('out.cpu', '  client CPU, out', 's/GiB'),
   higher('read.rate', '1 GiB out, as a Readable', 'MB/s'),

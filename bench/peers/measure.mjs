@@ -26,6 +26,17 @@ export async function measureWarm(session, count) {
   return { ms, period: ms };
 }
 
+/** Execs in one session for `ms`, `width` at a time; those that have begun by then are waited for. */
+export async function measureExecs(session, width, ms) {
+  const start = performance.now();
+  let count = 0;
+  const work = async () => {
+    for (; performance.now() - start < ms; count++) await runTrue(session);
+  };
+  await Promise.all(Array.from({ length: width }, work));
+  return { count, ms: performance.now() - start };
+}
+
 /** `count` whole sessions, `width` at a time. */
 export async function measureRate(driver, width, count) {
   const start = performance.now();

@@ -1,6 +1,6 @@
 // The line protocol of the peers that run on Node, see docs/benchmarks.md. The Go program in go/ speaks the same.
 import { createInterface } from 'node:readline';
-import { closeSessions, holdSessions, measureCold, measureRate, measureWarm } from './measure.mjs';
+import { closeSessions, holdSessions, measureCold, measureExecs, measureRate, measureWarm } from './measure.mjs';
 import { measureStreamIn, measureStreamOut } from './stream.mjs';
 
 /**
@@ -37,6 +37,7 @@ export async function serve(driver) {
     },
     cold: () => measureCold(driver),
     warm: (count) => measureWarm(state.live, count),
+    execs: (width, ms) => measureExecs(state.live, width, ms),
     streamOut: (size) => measureStreamOut(state.live, size),
     streamRead: (size) => measureStreamOut(state.live, size, { asReadable: true }),
     streamIn: (size) => measureStreamIn(state.live, size),

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Settings is what the harness tells every peer about the ground it runs on.
@@ -79,6 +80,8 @@ func handle(peer *Peer, verb string, numbers []int64) (any, error) {
 		return peer.measureCold()
 	case "warm":
 		return peer.measureWarm(int(numbers[0]))
+	case "execs":
+		return peer.measureExecs(int(numbers[0]), time.Duration(numbers[1])*time.Millisecond)
 	case "streamOut":
 		return peer.measureStreamOut(numbers[0])
 	case "streamIn":

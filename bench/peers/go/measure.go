@@ -114,6 +114,41 @@ func (p *Peer) measureWarm(count int) (*warmTimes, error) {
 	return times, nil
 }
 
+type execRate struct {
+	Count int     `json:"count"`
+	Ms    float64 `json:"ms"`
+}
+
+// measureExecs runs execs in one session, `width` at a time, and begins none after `limit`.
+func (p *Peer) measureExecs(width int, limit time.Duration) (*execRate, error) {
+	start := time.Now()
+	counts, failures := make(chan int, width), make(chan error, width)
+	for worker := 0; worker < width; worker++ {
+		go func() {
+			count := 0
+			var err error
+			for ; err == nil && time.Since(start) < limit; count++ {
+				var release func() error
+				if release, err = runTrue(p.live); err == nil {
+					err = release()
+				}
+			}
+			counts <- count
+			failures <- err
+		}()
+	}
+	rate := &execRate{}
+	var first error
+	for worker := 0; worker < width; worker++ {
+		rate.Count += <-counts
+		if err := <-failures; err != nil {
+			first = err
+		}
+	}
+	rate.Ms = toMs(time.Since(start))
+	return rate, first
+}
+
 type streamTimes struct {
 	Ms    float64 `json:"ms"`
 	CPUMs float64 `json:"cpuMs"`
