@@ -93,7 +93,7 @@ test('forks are asked what the parent was, unless told otherwise', async () => {
   const parent = await provider.createSession({
     command: ['sh', '-c', 'echo $A; sleep 1000'],
     env: { A: 'one' },
-    resources: { memoryMb: 64, pidsLimit: 32 },
+    resources: { memoryMb: 64, ...context.limitPids(32) },
   });
   await parent.update({ resources: { memoryMb: 96 } });
   await parent.stop();

@@ -8,7 +8,7 @@ import { ContainersService } from '../../src/generated/github.com/containerd/con
 import type { Session } from '../../src/index.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { nameStateDirectory } from '../../src/session/context.js';
-import { context } from '../support/context.js';
+import { context, unseen } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
 
@@ -94,9 +94,10 @@ describe('secrets as files', () => {
       const inMemory = await openProvider({ stateRoot });
       const session = await inMemory.createSession({ secrets });
       expect(await sh(session, 'cat /run/secrets/db-password')).toBe(value);
-      expect(
-        (await observe({ ...context, stateRoot })).host.mounts.filter((point) => point.startsWith(stateRoot)),
-      ).toEqual([]);
+      const { mounts } = (await observe({ ...context, stateRoot })).host;
+      // Kata's network namespace is pinned by one.
+      const isOurs = (point: string) => point.startsWith(stateRoot) && !point.endsWith('/netns');
+      expect(mounts.filter(isOurs)).toEqual([]);
       await session.destroy();
     } finally {
       rmSync(stateRoot, { recursive: true });
@@ -166,7 +167,8 @@ describe('secrets as files', () => {
     expect((await session.info()).state).toBe('stopped');
   });
 
-  test('are not in what a failed creation says, and it leaves nothing', async () => {
+  test('are not in what a failed creation says, and it leaves nothing', async ({ skip }) => {
+    skip(context.isKata, unseen);
     const failing = provider.createSession({ secrets, command: ['/no/such/program'] });
     const error = await failing.catch((caught) => caught);
     expect(error).toMatchObject({ code: 'not-found' });

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
+import { context } from '../support/context.js';
 import { EXECUTOR } from '../support/executor.js';
 import { openProvider } from '../support/provider.js';
 
@@ -7,7 +8,7 @@ const provider = await openProvider();
 const MIB = 1024 * 1024;
 
 test('memory, processes and limits', async () => {
-  await using session = await provider.createSession({ resources: { memoryMb: 200, pidsLimit: 50 } });
+  await using session = await provider.createSession({ resources: { memoryMb: 200, ...context.limitPids(50) } });
   const before = await session.stats();
   expect(before).toMatchObject({ memoryLimitBytes: 200 * MIB, pids: 1, networkRxBytes: 0, networkTxBytes: 0 });
   // /dev/shm is memory of the session, of the sort that the kernel cannot give back.

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -6,6 +6,7 @@ import { Any } from '../../../src/generated/google/protobuf/any.js';
 import { ContainerdProvider } from '../../../src/index.js';
 import type { ProviderOptions } from '../../../src/provider/options.js';
 import { findShims } from '../../../src/session/leftovers.js';
+import type { OciSpec } from '../../../src/spec/types.js';
 import { context } from '../../support/context.js';
 import { nameNamespace, startDaemon } from '../../support/daemon.js';
 import { makeKataHost, RECORDING_SHIM } from '../../support/kata-host.js';
@@ -67,6 +68,89 @@ test('the options are those of the general type, byte for byte, and the output g
   expect(text).toContain("binary:///bin/sh?-c=trap '' TERM; exec 5>&-; cat <&3 >>'");
   expect(text).toContain(`>>'${scope.stateRoot}/`);
 });
+
+/** Ids, numbers and places of this run in the words of every run. */
+function normalize(text: string, id: string, scope: { namespace: string; root: string }): string {
+  return (
+    text
+      .replaceAll(id, 'cadre-ID')
+      .replaceAll(scope.namespace, 'NAMESPACE')
+      .replaceAll(directory, '/DIRECTORY')
+      .replaceAll(encodeURIComponent(directory), '%2FDIRECTORY')
+      .replaceAll(scope.root, '/DAEMON')
+      .replace(/(?<=\/|%2F)[0-9a-f]{8}-NAMESPACE/g, 'HASH')
+      .replace(/(?<=\/snapshots\/)\d+/g, 'N')
+      .replace(/(?<=-publish-binary\n).*/, '/CONTAINERD')
+      // One for each processor of the host, and what overlayfs is told on some kernels.
+      .replace(/,"\/sys\/devices\/system\/cpu\/cpu\d+\/thermal_throttle"/g, '')
+      .replace(/ {2}4: "(index=off|userxattr)"\n/g, '')
+  );
+}
+
+test('a whole session is handed over byte for byte as the files in golden/ have it', async () => {
+  const configPath = '/etc/kata-containers/configuration.toml';
+  const { daemon, provider, scope } = await open({}, { runtimeOptions: { configPath, sizing: 'annotations' } });
+  await using _daemon = daemon;
+  await using _provider = provider;
+  const bound = join(directory, 'bound');
+  mkdirSync(bound, { recursive: true });
+  await using session = await provider.createSession({
+    command: ['sh', '-c', 'echo out; sleep 1000'],
+    env: { A: 'b' },
+    resources: { memoryMb: 512, cpus: 2, cpuShares: 512 },
+    readOnlyRootfs: true,
+    mounts: [
+      { path: bound, target: '/bound', readOnly: true },
+      { path: '/scratch', type: 'tmpfs', readOnly: false, sizeBytes: 2 ** 20 },
+    ],
+    secrets: [{ name: 'key', value: 'planted' }],
+  });
+  const { sessionId: id } = session;
+  const kept = (name: string) => readFileSync(join(record, id, name));
+  const config = kept('config.json').toString();
+  // Of the host's kernel, and held by test/spec.
+  const seccomp = JSON.stringify((JSON.parse(config) as OciSpec).linux.seccomp);
+  const handed = {
+    'config.json': config.replace(seccomp, '"OF THE HOST"'),
+    arguments: kept('arguments').toString(),
+    create: describeWire(kept('create')),
+    options: describeWire(kept('options')),
+  };
+  expect(config).not.toContain('planted');
+  for (const [name, text] of Object.entries(handed)) {
+    // The same on every generation.
+    const file = `golden/${name}.txt`;
+    await expect(normalize(text, id, scope), name).toMatchFileSnapshot(file);
+  }
+});
+
+/** Every field of a message in its order, with those of the messages in it: all of its bytes but lengths. */
+function describeWire(bytes: Buffer, indent = ''): string {
+  const lines: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const readVarint = () => {
+      let value = 0;
+      for (let factor = 1; ; factor *= 128) {
+        const byte = bytes[at++] ?? 0;
+        value += (byte & 0x7f) * factor;
+        if (byte < 0x80) return value;
+      }
+    };
+    const key = readVarint();
+    const number = key >> 3;
+    if (key % 8 === 0) lines.push(`${indent}${number}: ${readVarint()}`);
+    else {
+      expect(key % 8).toBe(2);
+      const length = readVarint();
+      const content = bytes.subarray(at, at + length);
+      at += length;
+      const isText = /^[\x20-\x7e]*$/.test(content.toString('latin1'));
+      lines.push(isText ? `${indent}${number}: ${JSON.stringify(content.toString())}` : `${indent}${number}:`);
+      if (!isText) lines.push(describeWire(content, `${indent}  `));
+    }
+  }
+  return lines.join('\n');
+}
 
 test('a creation that never returns is given up after its time, and nothing is left', {
   timeout: 120_000,

@@ -12,10 +12,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const HEADER = 10; // of ttrpc: length, stream, type, flags
 const [directory, address, role] = process.argv.slice(2);
 const path = join(directory, 'tap.sock');
+// A socket is there a moment before it can be connected to.
+const ready = join(directory, 'tap.ready');
 
 if (role === undefined) {
   spawn(process.execPath, [process.argv[1], directory, address, 'serve'], { detached: true, stdio: 'ignore' }).unref();
-  for (let i = 0; i < 500 && !existsSync(path); i++) await sleep(10);
+  for (let i = 0; i < 500 && !existsSync(ready); i++) await sleep(10);
   process.stdout.write(`unix://${path}`);
 } else {
   let isStuck = false;
@@ -42,7 +44,7 @@ if (role === undefined) {
     }
     shim.on('close', () => process.exit());
   });
-  server.listen(path);
+  server.listen(path, () => writeFileSync(ready, ''));
 
   function pass(header, body) {
     const fields = readFields(body);
