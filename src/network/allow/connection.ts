@@ -52,11 +52,14 @@ export class Connection {
     return [...this.#fars.values()].every((holds) => holds(rules));
   }
 
-  /** Connects to the first address that answers. The ground, which holds now, is looked at again when the rules change. */
+  /** Connects to the first address that answers. The ground is looked at now, and when the rules change. */
   async dial(addresses: readonly string[], ground: Ground): Promise<Socket> {
     let failure: unknown = new Error('no address');
     for (const address of addresses) {
       if (this.near.destroyed) break;
+      if (!ground(this.#shared.rules(), address)) {
+        throw new Refusal({ protocol: 'tcp', address, port: this.port, reason: 'the rules have changed' });
+      }
       const far = this.#shared.connect(address, this.port);
       prepare(far);
       this.#fars.set(far, (rules) => ground(rules, address));
@@ -79,16 +82,22 @@ export class Connection {
    * Connects to a host that the rules allow by its name; the address that the session chose counts only where it was told
    * so. Throws a `Refusal` where the name leads nowhere that is open.
    */
-  async dialName(name: string): Promise<Socket> {
+  async dialName(name: string, protocol: 'tls' | 'http'): Promise<Socket> {
     const { address, port } = this;
     const { names, pins, rules } = this.#shared;
     const ground: Ground = (now, chosen) => now.allowsName(name, port) && now.isReachable(chosen, port);
     if (pins.has(address, name)) return this.dial([address], ground);
     const found = await names.resolve(name);
-    if (found.status !== 'found') throw new Refusal({ name, port, reason: 'the name leads to no address' });
+    if (found.status !== 'found') throw new Refusal({ protocol, name, port, reason: 'the name leads to no address' });
     const closed = found.addresses.find((one) => !rules().isReachable(one, port));
     if (closed !== undefined) {
-      throw new Refusal({ name, address: closed, port, reason: 'the name leads to an address that is closed' });
+      throw new Refusal({
+        protocol,
+        name,
+        address: closed,
+        port,
+        reason: 'the name leads to an address that is closed',
+      });
     }
     return this.dial(found.addresses, ground);
   }

@@ -14,9 +14,9 @@ export interface Denial {
 
 /** Thrown where a denial ends what was under way. */
 export class Refusal extends Error {
-  readonly denial: Omit<Denial, 'protocol'>;
+  readonly denial: Denial;
 
-  constructor(denial: Omit<Denial, 'protocol'>) {
+  constructor(denial: Denial) {
     super(denial.reason);
     this.denial = denial;
   }

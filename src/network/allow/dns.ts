@@ -58,6 +58,7 @@ export async function serveStream(socket: Socket, shared: Shared): Promise<void>
     }
     if (bytes.length >= 2 && bytes.readUInt16BE(0) > MAX_QUESTION) return;
   }
+  socket.end();
 }
 
 /** Undefined for what is no question. */
@@ -78,7 +79,11 @@ async function answerQuestion(message: Buffer, shared: Shared, size: number): Pr
   };
   const bytes = encode(answer);
   if (bytes.length <= most) return bytes;
-  return encode({ ...answer, flags: (answer.flags ?? 0) | TRUNCATED_RESPONSE, answers: [] });
+  // Who does not ask again over TCP has as many as fit (RFC 2181, section 9, leaves it to the asker).
+  const flags = (answer.flags ?? 0) | TRUNCATED_RESPONSE;
+  const bare = encode({ ...answer, flags, answers: [] }).length;
+  const fitting = Math.floor((most - bare) / ((bytes.length - bare) / addresses.length));
+  return encode({ ...answer, flags, answers: answer.answers?.slice(0, fitting) });
 }
 
 /** Whether the name can be written as it was read: labels may hold any byte (RFC 2181, section 11), and a dot too. */

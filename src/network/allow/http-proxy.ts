@@ -112,12 +112,12 @@ export class HttpProxy {
     const { method, url = '', rawHeaders } = request;
     const target = readHttpTarget({ url, rawHeaders, port: connection.port });
     try {
-      if ('reason' in target) throw new Refusal({ name: target.name, reason: target.reason });
+      if ('reason' in target) throw new Refusal({ protocol: 'http', name: target.name, reason: target.reason });
       const { name, path } = target;
       if (!this.#rules().allowsName(name, connection.port)) {
-        throw new Refusal({ name, reason: 'no rule allows the name' });
+        throw new Refusal({ protocol: 'http', name, reason: 'no rule allows the name' });
       }
-      const far = await connection.dialName(name);
+      const far = await connection.dialName(name, 'http');
       const headers = { ...listRequestHeaders(request, name), ...extra };
       const outgoing = httpRequest({ createConnection: () => far, setHost: false, method, path, headers });
       // What ends it is seen by who reads the answer.
@@ -126,7 +126,7 @@ export class HttpProxy {
       return outgoing;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
-      connection.tell({ protocol: 'http', ...error.denial });
+      connection.tell(error.denial);
       refuse(response, 'status' in target ? target.status : 403, error.message);
       return undefined;
     }

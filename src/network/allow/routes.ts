@@ -44,7 +44,7 @@ async function routeTls(connection: Connection, shared: Shared): Promise<void> {
   if (!shared.rules().allowsName(name, port)) {
     return connection.deny({ protocol: 'tls', name, reason: 'no rule allows the name' });
   }
-  connection.join(await connection.dialName(name));
+  connection.join(await connection.dialName(name, 'tls'));
 }
 
 /** Undefined as long as more has to come. */

@@ -6,7 +6,7 @@ import { onTestFinished } from 'vitest';
 import type { Denial } from '../../../src/network/allow/denial.js';
 import { type Enforcer, type EnforcerOptions, openEnforcer } from '../../../src/network/allow/enforcer.js';
 
-const GATEWAY = '10.99.0.1';
+export const GATEWAY = '10.99.0.1';
 
 /** The wall of a session in miniature: sockets are real and on loopback, and carry the destination that was meant. */
 export interface Gate {
