@@ -28,7 +28,8 @@ export function serveDatagrams(socket: UdpSocket, shared: Shared): () => void {
   let isOpen = true;
   const serve = async (message: Buffer, { address, port }: RemoteInfo) => {
     if (port === 0 || !rate.take()) return;
-    const answer = await answerQuestion(message, shared, UDP_SIZE);
+    // A message that the library reads and cannot write again gets no answer, and ends nothing.
+    const answer = await answerQuestion(message, shared, UDP_SIZE).catch(() => undefined);
     // What cannot be sent was lost on the way: the session asks again.
     if (answer !== undefined && isOpen) socket.send(answer, port, address, () => {});
   };

@@ -16,12 +16,12 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { countRuns } from '../../support/runs.js';
 import { GATEWAY, type Gate, openGate } from './gate.js';
 
-const SERVER = '198.51.100.7';
+const SERVER = '93.184.215.7';
 const hosts = {
-  'a.example': [{ address: SERVER }, { address: '198.51.100.8', ttl: 90 }],
+  'a.example': [{ address: SERVER }, { address: '93.184.215.8', ttl: 90 }],
   'long.example': [{ address: SERVER, ttl: 86_400 }],
   'deep.www.a.example': [{ address: SERVER }],
-  'many.example': Array.from({ length: 60 }, (_, index) => ({ address: `198.51.100.${index}` })),
+  'many.example': Array.from({ length: 60 }, (_, index) => ({ address: `93.184.215.${index}` })),
   'none.example': [],
 };
 const allow = ['a.example', '*.a.example', 'long.example', 'many.example', 'none.example', 'unknown.example'];
@@ -53,7 +53,7 @@ test('allowed names are answered, with what is left of their time to live and no
   const answer = await ask({ questions: [{ type: 'A', name: 'A.eXample' }] });
   expect(answer).toMatchObject({ id: 7, type: 'response', rcode: 'NOERROR', flag_ra: true, flag_rd: true });
   expect(answer.questions).toEqual([{ type: 'A', name: 'A.eXample', class: 'IN' }]);
-  expect(show(answer)).toEqual([SERVER, '198.51.100.8']);
+  expect(show(answer)).toEqual([SERVER, '93.184.215.8']);
   expect((answer.answers as { ttl: number }[]).map(({ ttl }) => ttl)).toEqual([60, 60]);
   const long = await ask({ questions: [{ type: 'A', name: 'long.example' }] });
   expect((long.answers as { ttl: number }[])[0]?.ttl).toBe(300);
@@ -72,7 +72,7 @@ test.each([
   ['A', 'xa.example', 'NXDOMAIN', 1],
   ['A', 'a.example.evil.test', 'NXDOMAIN', 1],
   ['TXT', `${'x'.repeat(60)}.tunnel.test`, 'NXDOMAIN', 1],
-  ['PTR', '7.100.51.198.in-addr.arpa', 'NXDOMAIN', 1],
+  ['PTR', '7.215.184.93.in-addr.arpa', 'NXDOMAIN', 1],
   ['A', '127.0.0.1', 'NXDOMAIN', 1],
 ])('%s of %s is %s', async (type, name, rcode, denials) => {
   const gate = await openGate({ allow, hosts });

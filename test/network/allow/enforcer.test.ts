@@ -2,7 +2,7 @@ import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
 import { openGate, readAll } from './gate.js';
 
-const SERVER = '198.51.100.7';
+const SERVER = '93.184.215.7';
 
 test('an address that a rule names is reached, at its ports alone; all else is reset and told', async () => {
   const { open, serve, denials } = await openGate({ allow: [`${SERVER}:7-8`] });

@@ -8,8 +8,8 @@ import { expect, test, vi } from 'vitest';
 import { countRuns } from '../../support/runs.js';
 import { type Gate, openGate, readAll } from './gate.js';
 
-const SERVER = '198.51.100.7';
-const OTHER = '198.51.100.8';
+const SERVER = '93.184.215.7';
+const OTHER = '93.184.215.8';
 const hosts = {
   'a.example': [{ address: SERVER }],
   'b.example': [{ address: OTHER }],
@@ -33,7 +33,7 @@ async function openServed(): Promise<Gate & { seen: Seen[]; connect(): Promise<S
     [OTHER, 'b'],
   ] as const) {
     const server = createHttpServer(async (request, response) => {
-      const body = await text(request);
+      const body = await text(request).catch(() => 'broken off');
       seen.push({ host, line: `${request.method} ${request.url}`, headers: request.headers, body });
       response.setHeader('x-served-by', host);
       response.end(`${host}:${body}`);
@@ -45,15 +45,15 @@ async function openServed(): Promise<Gate & { seen: Seen[]; connect(): Promise<S
     });
     await gate.serve(address, 80, server);
   }
-  return { ...gate, seen, connect: () => gate.open('198.51.100.99', 80) };
+  return { ...gate, seen, connect: () => gate.open('93.184.215.99', 80) };
 }
 
 async function send(socket: Socket, bytes: string): Promise<string> {
-  socket.end(bytes, 'latin1');
+  socket.write(bytes, 'latin1');
   return readAll(socket);
 }
 
-const statuses = (answer: string) => [...answer.matchAll(/^HTTP\/1\.1 (\d+)/gm)].map(([, status]) => Number(status));
+const statuses = (answer: string) => [...answer.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status));
 
 test('each request of a connection goes to the host that it names', async () => {
   const { connect, seen, denials } = await openServed();
@@ -124,7 +124,7 @@ test('the second request of a connection is looked at as the first was, whenever
   await sleep(20);
   expect(statuses(await send(socket, 'GET /2 HTTP/1.1\r\nHost: evil.test\r\n\r\n'))).toEqual([403]);
   expect(seen.map(({ line }) => line)).toEqual(['GET /1']);
-  expect(denials).toMatchObject([{ name: 'evil.test', reason: 'no rule allows the name', address: '198.51.100.99' }]);
+  expect(denials).toMatchObject([{ name: 'evil.test', reason: 'no rule allows the name', address: '93.184.215.99' }]);
 });
 
 test('WebSocket passes, and another protocol is not changed to', async () => {
@@ -197,12 +197,23 @@ test('whatever is written, a host sees nothing that names another', async () => 
     ':',
     'Expect: 100-continue\r\n',
   );
+  const beginning = fc.constantFrom(
+    '',
+    'Host: a.example\r\n',
+    'Host: a.example\r\n\r\n',
+    'Host: b.example\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\n',
+    'Host: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\n',
+  );
   const requests = fc
-    .array(piece, { minLength: 2, maxLength: 14 })
-    .map((pieces) => `GET / HTTP/1.1\r\n${pieces.join('')}`);
+    .tuple(beginning, fc.array(piece, { maxLength: 12 }))
+    .map(([first, pieces]) => `GET / HTTP/1.1\r\n${first}${pieces.join('')}`);
   await fc.assert(
     fc.asyncProperty(requests, async (bytes) => {
-      await send(await connect(), bytes);
+      const socket = await connect();
+      socket.write(bytes, 'latin1');
+      // What waits for more has done nothing yet.
+      await Promise.race([once(socket, 'data'), once(socket, 'close'), sleep(20)]);
+      socket.destroy();
       expect(seen.every(({ host, headers }) => headers.host === `${host}.example`)).toBe(true);
     }),
     { numRuns: countRuns(300) },

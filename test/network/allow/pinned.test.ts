@@ -5,9 +5,9 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { type Gate, openGate, readAll } from './gate.js';
 import { writeClientHello } from './hello.js';
 
-const SERVER = '198.51.100.7';
+const SERVER = '93.184.215.7';
 const SSH = 22;
-const hosts = { 'git.example': [{ address: SERVER, ttl: 20 }], 'other.example': [{ address: '198.51.100.8' }] };
+const hosts = { 'git.example': [{ address: SERVER, ttl: 20 }], 'other.example': [{ address: '93.184.215.8' }] };
 const allow = ['git.example:22', 'other.example:443'];
 
 /** Asks for a name as the session would. */
@@ -29,7 +29,7 @@ async function openServed(): Promise<Gate> {
   });
   await gate.serve(SERVER, SSH, server);
   await gate.serve(
-    '198.51.100.8',
+    '93.184.215.8',
     SSH,
     createServer((socket) => socket.end('wrong')),
   );
@@ -45,16 +45,18 @@ function watchClock(): void {
 
 test('an address that was told is reached at the ports of the name, and a server may speak first', async () => {
   const gate = await openServed();
-  expect(await readAll(await gate.open(SERVER, SSH))).toBe('ECONNRESET');
+  const early = await gate.open(SERVER, SSH);
+  early.write('SSH');
+  expect(await readAll(early)).toBe('ECONNRESET');
   expect(await ask(gate, 'git.example')).toEqual([SERVER]);
-  expect(await ask(gate, 'other.example')).toEqual(['198.51.100.8']);
+  expect(await ask(gate, 'other.example')).toEqual(['93.184.215.8']);
   const socket = await gate.open(SERVER, SSH);
   expect(String((await once(socket, 'data'))[0])).toBe('SSH-2.0-server\r\n');
   socket.write('SSH-2.0-client\r\n');
   expect(await readAll(socket)).toBe('got SSH');
   // Told, but not by a name that has the port; and a port that no name has.
   for (const [address, port] of [
-    ['198.51.100.8', SSH],
+    ['93.184.215.8', SSH],
     [SERVER, 23],
   ] as const) {
     const refused = await gate.open(address, port);

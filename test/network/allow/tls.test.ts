@@ -6,13 +6,13 @@ import { describe, expect, test, vi } from 'vitest';
 import { type Gate, openGate, readAll } from './gate.js';
 import { writeClientHello } from './hello.js';
 
-const SERVER = '198.51.100.7';
+const SERVER = '93.184.215.7';
 /** Where the session says it goes: what counts is the name that it says then. */
-const ELSEWHERE = '198.51.100.99';
+const ELSEWHERE = '93.184.215.99';
 const hosts = {
   'a.example': [{ address: SERVER }],
   'metadata.example': [{ address: '169.254.169.254' }],
-  'refused.example': [{ address: '198.51.100.66' }],
+  'refused.example': [{ address: '93.184.215.66' }],
 };
 const allow = ['a.example', '*.a.example:8443', 'metadata.example', 'refused.example'];
 
