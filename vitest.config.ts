@@ -14,7 +14,7 @@ const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input
  */
 const MORE = [
   ...['audit/audit', 'commit', 'diff', 'exec-many', 'exec-taken', 'exec-volume', 'fork', 'labels', 'logs-durable'],
-  ...['mounts', 'secrets', 'sequence', 'stats', 'update'],
+  ...['mounts', 'secrets', 'stats', 'update'],
 ];
 
 export default defineConfig({

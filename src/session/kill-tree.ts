@@ -103,7 +103,8 @@ function listAncestry(stat: ProcessStat, byPid: Map<number, ProcessStat>, initPi
 }
 
 /** False when the process is no more, or its pid is another's by now. */
-function sendKill({ pid, startTime }: ProcessStat): boolean {
+/** False when that process has ended. */
+export function sendKill({ pid, startTime }: ProcessStat): boolean {
   if (readStat(pid)?.startTime !== startTime) return false;
   try {
     return process.kill(pid, 'SIGKILL');

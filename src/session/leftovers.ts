@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
-import { readOptional, readStat } from './proc.js';
+import { listProcesses, readCommand, readOptional, readStat } from './proc.js';
 
 // What a crash can leave that containerd's API does not show. All of it is told to be a session's by the id alone.
 
@@ -32,22 +32,23 @@ export interface Shim {
 /** The shims of one daemon and namespace that are at least `minAgeMs` old. */
 export function findShims(address: string, namespace: string, minAgeMs: number): Shim[] {
   const uptimeMs = Number(readOptional('/proc/uptime')?.split(' ')[0]) * 1000;
-  return readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => pid > 0)
-    .flatMap((pid) => {
-      const args = readOptional(`/proc/${pid}/cmdline`)?.split('\0') ?? [];
-      if (!args[0]?.includes('containerd-shim')) return [];
-      const option = (name: string) => args[args.indexOf(name) + 1];
-      const id = option('-id');
-      if (option('-address') !== address || option('-namespace') !== namespace || id === undefined) return [];
-      const stat = readStat(pid);
-      const bundle = readBundle(pid);
-      if (stat === undefined || stat.state === 'Z' || bundle === undefined) return [];
-      const { startTime } = stat;
-      const isOldEnough = uptimeMs - (startTime / TICKS_PER_SECOND) * 1000 >= minAgeMs;
-      return isOldEnough ? [{ pid, startTime, id, address, namespace, bundle }] : [];
-    });
+  const isOldEnough = ({ startTime }: Shim) => uptimeMs - (startTime / TICKS_PER_SECOND) * 1000 >= minAgeMs;
+  return listShims().filter((shim) => shim.address === address && shim.namespace === namespace && isOldEnough(shim));
+}
+
+/** Those of this host, of whatever daemon. */
+export function listShims(): Shim[] {
+  return listProcesses().flatMap((pid) => {
+    const args = readCommand(pid);
+    if (!args[0]?.includes('containerd-shim')) return [];
+    const option = (name: string) => args[args.indexOf(name) + 1];
+    const [id, address, namespace] = [option('-id'), option('-address'), option('-namespace')];
+    const stat = readStat(pid);
+    const bundle = readBundle(pid);
+    if (id === undefined || address === undefined || namespace === undefined) return [];
+    if (stat === undefined || stat.state === 'Z' || bundle === undefined) return [];
+    return [{ pid, startTime: stat.startTime, id, address, namespace, bundle }];
+  });
 }
 
 /** A shim works in its bundle; of a deleted directory proc(5) says so behind the name. */

@@ -19,6 +19,13 @@ export function readStat(pid: number): ProcessStat | undefined {
   return { pid, state: fields[0] as string, parent: Number(fields[1]), startTime: Number(fields[19]) };
 }
 
+/** Pids of everything that runs on this host. */
+export function listProcesses(): number[] {
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0);
+}
+
 /** What one thread of a process started and is there, the latest last (proc_pid_children(5)). */
 export function listChildren(pid: number, thread = pid): number[] {
   const children = readOptional(`/proc/${pid}/task/${thread}/children`) ?? '';

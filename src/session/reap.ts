@@ -11,6 +11,7 @@ import { isLive, listCreations } from './claim.js';
 import { readFifoOwner, type SessionContext } from './context.js';
 import { removeDirectory } from './directory.js';
 import { listIds, listSpares, scanRecords } from './find.js';
+import { endGuest } from './guest.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
 import { trimLogs } from './logs.js';
 import { reapIdle } from './pool/share.js';
@@ -144,6 +145,7 @@ export async function reapLeftovers(
     await attempt('shim', report.shims, shim.pid, async () => {
       await endShim(shim);
       await removeBundle(shim);
+      await endGuest(shim);
     });
   }
   for (const { path } of cgroups.filter(({ id }) => isUnknown(id))) {

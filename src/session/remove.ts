@@ -3,6 +3,7 @@ import { hasCode } from '../core/error.js';
 import { withLock } from '../core/lock.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { removeRootfs } from '../image/rootfs.js';
+import { classifyRuntime } from '../policy/runtimes.js';
 import { packJson } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import { RUNC } from '../spec/runtime.js';
@@ -10,6 +11,7 @@ import { isLive, isStillOurs, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { drainFifos } from './fifo-drain.js';
 import { findByName } from './find.js';
+import { endGuest } from './guest.js';
 import { endShim, findShims, removeBundle, removeSocket } from './leftovers.js';
 import { removeSessionFiles } from './network.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
@@ -102,7 +104,7 @@ export async function removeSessionTask({ channel, directory }: SessionContext, 
   await removeSocket({ address: channel.address, namespace: channel.namespace, id });
 }
 
-/** The same, with a shim that stayed when its creation never returned: containerd does not know of it any more. */
+/** The same, with a shim and a guest that stayed when the creation never returned: containerd does not know of them. */
 export async function removeStuckTask(context: SessionContext, { id, runtime }: SessionRecord): Promise<void> {
   await removeSessionTask(context, id);
   // runc's shim never stays, and to look for it takes as long as to destroy a session.
@@ -112,6 +114,7 @@ export async function removeStuckTask(context: SessionContext, { id, runtime }: 
     await endShim(shim);
     await removeBundle(shim);
   }
+  if (classifyRuntime(runtime) === 'kata') await endGuest({ id, address, namespace });
 }
 
 /**

@@ -6,6 +6,7 @@ import { Any } from '../../../src/generated/google/protobuf/any.js';
 import { ContainerdProvider } from '../../../src/index.js';
 import type { ProviderOptions } from '../../../src/provider/options.js';
 import { findShims } from '../../../src/session/leftovers.js';
+import { readStat } from '../../../src/session/proc.js';
 import type { OciSpec } from '../../../src/spec/types.js';
 import { context } from '../../support/context.js';
 import { nameNamespace, startDaemon } from '../../support/daemon.js';
@@ -171,4 +172,7 @@ test('a creation that never returns is given up after its time, and nothing is l
   // It was in the shim, and stayed there.
   const [id = ''] = readdirSync(record).filter((name) => !created.includes(name));
   expect(readFileSync(join(record, id, 'unanswered'), 'utf8')).toMatch(/^Create\n/);
+  // And what stands for its hypervisor has ended with it.
+  const guest = Number(readFileSync(join(record, id, 'guest'), 'utf8'));
+  expect(['Z', undefined]).toContain(readStat(guest)?.state);
 });

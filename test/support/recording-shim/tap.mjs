@@ -2,11 +2,11 @@
 // Between containerd and a shim, for the recording shim: `tap.mjs DIR ADDRESS` prints the address to be used instead. What
 // containerd says of Create goes to DIR/create, the request as it is. Its options are Kata's, which runc's shim cannot
 // read, and are left out of what is passed on. With CADRE_TAP_HANG a Create, and all that follows it, never arrives: of
-// such a shim no call returns.
+// such a shim no call returns; a process stands for the hypervisor that it has started by then.
 import { spawn } from 'node:child_process';
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const HEADER = 10; // of ttrpc: length, stream, type, flags
@@ -52,7 +52,10 @@ if (role === undefined) {
     if (method === 'Create') {
       const request = fields.find(({ number }) => number === 3).bytes;
       writeFileSync(join(directory, 'create'), request);
-      if (process.env.CADRE_TAP_HANG) isStuck = true;
+      if (process.env.CADRE_TAP_HANG) {
+        isStuck = true;
+        startGuest();
+      }
       const kept = readFields(request).filter(({ number }) => number !== 10);
       body = Buffer.concat(fields.map((field) => (field.number === 3 ? packBytes(3, kept) : field.whole)));
       header = Buffer.from(header);
@@ -61,6 +64,20 @@ if (role === undefined) {
     if (isStuck) appendFileSync(join(directory, 'unanswered'), `${method}\n`);
     return isStuck ? undefined : Buffer.concat([header, body]);
   }
+}
+
+/** As Kata starts it: a daemon of its own, with the sandbox's id in its arguments. */
+function startGuest() {
+  const args = [
+    '-e',
+    'setInterval(() => undefined, 1e6)',
+    '--',
+    '-name',
+    `sandbox-${basename(directory)},debug-threads=on`,
+  ];
+  const options = { argv0: '/opt/kata/bin/qemu-system-x86_64', detached: true, stdio: 'ignore' };
+  const { pid } = spawn(process.execPath, args, options);
+  writeFileSync(join(directory, 'guest'), String(pid));
 }
 
 function readFields(bytes) {
