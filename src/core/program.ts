@@ -41,21 +41,26 @@ export interface RunOptions {
   onLine?: ((line: string) => void) | undefined;
   /** Ends it with all that it started; the call then rejects with `canceled`. */
   signal?: AbortSignal | undefined;
+  /** What it reads. Defaults to nothing. */
+  input?: string | undefined;
 }
 
 /** Runs a program to its end, without a shell. Rejects with its last lines when it does not end well. */
 export async function runProgram(
   file: string,
   args: readonly string[],
-  { operation, onLine, signal }: RunOptions,
+  { operation, onLine, signal, input = '' }: RunOptions,
 ): Promise<void> {
   const canceled = () => new DriverError('canceled', `${operation} was aborted`, { operation, cause: signal?.reason });
   if (signal?.aborted) throw canceled();
   // A group of its own, so that what it starts ends with it.
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  // One that ends without reading says why on its output.
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
   const lines: string[] = [];
-  for (const input of [child.stdout, child.stderr]) {
-    createInterface({ input }).on('line', (line) => {
+  for (const output of [child.stdout, child.stderr]) {
+    createInterface({ input: output }).on('line', (line) => {
       lines.push(line);
       lines.splice(0, lines.length - TOLD_LINES);
       onLine?.(line);

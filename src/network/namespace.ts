@@ -1,6 +1,6 @@
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { findTool, runTool } from './tools.js';
+import { findTool, runTool, type Tool } from './tools.js';
 
 /** Magic number of the file system of namespaces (statfs(2)). */
 const NSFS = 0x6e736673;
@@ -17,16 +17,25 @@ export function nameNamespace(directory: string): string {
   return join(directory, 'netns');
 }
 
-/** Makes the namespace, with loopback up and nothing else in it; one that is there already is taken as it is. */
-export async function createNamespace(directory: string): Promise<NetworkNamespace> {
+/**
+ * Makes the namespace, with loopback up and what else ip-batch(8) is told to make there; one that is there already is taken
+ * as it is.
+ */
+export async function createNamespace(directory: string, batch: readonly string[] = []): Promise<NetworkNamespace> {
   const path = nameNamespace(directory);
   const namespace = { path, remove: () => removeNamespace(directory) };
   if (await isNamespace(path)) return namespace;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   // A mount point (unshare(1), "--net=file").
   await writeFile(path, '', { mode: 0o400 });
-  await runTool('unshare', [`--net=${path}`, findTool('ip'), 'link', 'set', 'lo', 'up']);
+  const input = ['link set lo up', ...batch].map((line) => `${line}\n`).join('');
+  await runTool('unshare', [`--net=${path}`, findTool('ip'), '-batch', '-'], input);
   return namespace;
+}
+
+/** Runs a program in a namespace that is pinned; resolves with the lines that it printed. */
+export function runInside(path: string, tool: Tool, args: readonly string[], input?: string): Promise<string[]> {
+  return runTool('nsenter', [`--net=${path}`, findTool(tool), ...args], input);
 }
 
 /** Pins the namespace that a process is in, instead of one that was made before; what was pinned is given back. */

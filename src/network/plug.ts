@@ -6,6 +6,7 @@ import type { CniResult, NetworkConfig } from './chain.js';
 import { removeNamespace } from './namespace.js';
 import { openNetwork, withNetworks } from './networks.js';
 import { choosePorts, describeMapping, type OpenPort, readMapping } from './ports.js';
+import { removeWall } from './wall.js';
 
 /** Bits. Below it a single segment of TCP would not fit. */
 const LEAST_BURST = 1_000_000;
@@ -72,6 +73,7 @@ function withoutRoutes(plugin: NetworkConfig['plugins'][number]): NetworkConfig[
 export async function unplugAll(directory: string): Promise<void> {
   // A namespace that is gone takes its interfaces with it, and plugins then free the rest all the same.
   for (const attachment of await readAttachments(directory)) await detach(directory, attachment);
+  await removeWall(directory);
   await removeNamespace(directory);
 }
 

@@ -34,12 +34,13 @@ export function findTool(name: Tool): string {
 }
 
 /** Runs it to its end; resolves with the lines that it printed. */
-export async function runTool(name: Tool, args: readonly string[]): Promise<string[]> {
+export async function runTool(name: Tool, args: readonly string[], input?: string): Promise<string[]> {
   const lines: string[] = [];
   await runProgram(findTool(name), args, {
     operation: `${name} ${args.join(' ')}`,
     onLine: (line) => lines.push(line),
     signal: AbortSignal.timeout(RUN_MS),
+    input,
   });
   return lines;
 }

@@ -23,6 +23,8 @@ export interface Place {
   userns?: boolean;
   /** Plugins of CNI and the programs that they stand on are there. Defaults to true. */
   network?: boolean;
+  /** What an allowlist stands on is there. Defaults to true. */
+  allowlist?: boolean;
   /** The provider allows the host's own network. Defaults to true. */
   hostNetwork?: boolean;
   /** overlayfs takes layers whose ids are mapped. Defaults to true. */
@@ -36,15 +38,16 @@ export interface Place {
 }
 
 const nothing = 'nothing, as this version does not enforce it';
-const noAllowlist = 'none or full, as this version has no list of what can be reached';
 
 /** What the schema knows and no code enforces, with what is accepted instead. Enforcing one is to delete its line. */
 const notYet: Partial<Record<Feature, string>> = {
-  'networkMode.allowlist': noAllowlist,
-  'network.allow': nothing,
   healthCheck: nothing,
   'resources.diskMb': 'nothing, as no snapshotter has a quota through the API of containerd',
 };
+
+/** Also where the kernel turns out to lack it, which is tried once. */
+export const NO_ALLOWLIST =
+  'none, as this host lacks nsenter, ip, iptables with TPROXY or the helper of this package: install util-linux, iproute2 and iptables, and a kernel with xt_TPROXY';
 
 const unfiltered = 'unconfined, as this host cannot filter system calls';
 
@@ -53,7 +56,7 @@ const needs: Partial<
   Record<
     Feature,
     [
-      fact: 'seccomp' | 'apparmor' | 'userns' | 'swapAccounting' | 'ioWeight' | 'network' | 'hostNetwork',
+      fact: 'seccomp' | 'apparmor' | 'userns' | 'swapAccounting' | 'ioWeight' | 'network' | 'allowlist' | 'hostNetwork',
       expected: string,
     ]
   >
@@ -66,6 +69,7 @@ const needs: Partial<
     'network',
     'none, as this host lacks plugins of CNI, ip or iptables: install containernetworking-plugins, iproute2 and iptables',
   ],
+  'networkMode.allowlist': ['allowlist', NO_ALLOWLIST],
   'network.host': ['hostNetwork', "another network, as the provider's option allowHostNetwork is not set"],
   userns: ['userns', 'false, as this host makes no user namespaces'],
   'resources.ioWeight': [
@@ -104,7 +108,7 @@ export function findMismatches(policy: ResolvedPolicy, place: Place): Fault[] {
     const given = path === 'networkMode' && aliases.networkMode ? false : value;
     return expected === undefined ? [] : [{ path: aliases[path] ?? path, value: given, expected }];
   });
-  return [...faults, ...mounts.flatMap(findTaken), ...findForeign(policy), ...findShortages(policy, place)];
+  return [...faults, ...mounts.flatMap(findTaken), ...findForeign(policy), ...findUngated(policy), ...findShortages(policy, place)];
 }
 
 /** runc refuses /proc too, but only once everything has been made; the others are what the session itself stands on. */
@@ -119,6 +123,19 @@ function findForeign({ asked, userns }: ResolvedPolicy): Fault[] {
   if (userns === undefined || asked.network?.name !== HOST_NETWORK) return [];
   const expected = 'another network, as a session with a user namespace cannot have the one of the host';
   return [{ path: 'network.name', value: HOST_NETWORK, expected }];
+}
+
+/** What a session with an allowlist has no use for: its one link ends at its gate. */
+function findUngated({ asked: { network = {} }, networkMode }: ResolvedPolicy): Fault[] {
+  if (networkMode !== 'allowlist') return [];
+  const expected = {
+    name: 'nothing, as a session with an allowlist is in no network but its own',
+    ports: 'nothing, as nobody reaches a session with an allowlist: session.forward() leads to its ports',
+    bandwidthKbps: 'nothing, as the link of a session with an allowlist has no limits',
+  };
+  return (['name', 'ports', 'bandwidthKbps'] as const).flatMap((key) =>
+    network[key] === undefined ? [] : [{ path: `network.${key}`, value: network[key], expected: expected[key] }],
+  );
 }
 
 /** Limits that this host cannot reach, which would be no limits. */

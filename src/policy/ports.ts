@@ -107,7 +107,16 @@ export function findNetworkContradictions(network: unknown): Fault[] {
 export function findIdleRules(input: unknown, { networkMode: base = 'full' }: IsolationPolicy): Fault[] {
   const { networkIsolation, networkMode, network } = isRecord(input) ? input : {};
   const mode = networkMode ?? (networkIsolation === undefined ? base : networkIsolation ? 'none' : 'full');
-  if (mode !== 'none' || !isRecord(network)) return [];
-  const expected = 'networkMode full beside it: a session without a network has no use for it';
-  return Object.entries(network).map(([key, value]) => ({ path: `network.${key}`, value, expected }));
+  if (!isRecord(network)) return [];
+  const { allow, ...others } = network;
+  const faults: Fault[] = [];
+  for (const [key, value] of mode === 'none' ? Object.entries(others) : []) {
+    const expected = 'networkMode full beside it: a session without a network has no use for it';
+    faults.push({ path: `network.${key}`, value, expected });
+  }
+  if (allow !== undefined && mode !== 'allowlist') {
+    const expected = `networkMode allowlist beside it: ${mode} asks nobody`;
+    faults.push({ path: 'network.allow', value: allow, expected });
+  }
+  return faults;
 }

@@ -7,6 +7,7 @@ import { probeServer } from '../rpc/probe.js';
 import { Auditor } from '../session/audit/auditor.js';
 import { type ForkRequest, nameFifoStore, nameStateDirectory, type SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
+import { Enforcers } from '../session/enforcers.js';
 import { reapLeftovers } from '../session/reap.js';
 import { type DetectorOptions, RuntimeDetector } from '../session/runtime-detector.js';
 import type { Session } from '../session/session.js';
@@ -72,6 +73,7 @@ export class Connection {
     clearInterval(this.#reaper);
     const connected = await this.#connected?.catch(() => undefined);
     clearInterval(this.#reaper);
+    await connected?.context.enforcers.closeAll();
     await connected?.context.fifos.close();
     // Stays while sessions of other processes have their directories in it.
     await this.audit.settle();
@@ -95,6 +97,7 @@ export class Connection {
       volumes: nameStateDirectory(volumeRoot, this.channel),
       allowHostPaths,
       owner,
+      enforcers: new Enforcers({ channel: this.channel, directory, audit: this.audit }),
       fifos: new FifoStore(nameFifoStore(directory, owner)),
       userFiles: new UserFilesCache(),
       audit: this.audit,
@@ -109,7 +112,12 @@ export class Connection {
       reapLeftovers(context).catch(() => undefined);
     };
     if (options.reap) reap();
-    this.#reaper = setInterval(reap, REAP_INTERVAL_MS).unref();
+    const pass = () => {
+      reap();
+      // Not at once: a call that is over in a moment would keep those out that stay.
+      context.enforcers.takeUp().catch(() => undefined);
+    };
+    this.#reaper = setInterval(pass, REAP_INTERVAL_MS).unref();
     return { context, uuid };
   }
 }

@@ -6,6 +6,7 @@ import { isHalf, isLive, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory } from './directory.js';
 import { type Found, findRecord, readSpec } from './find.js';
+import { enforceNetwork } from './network.js';
 import { removeSession } from './remove.js';
 import { Session } from './session.js';
 import { describeInit, readTask, type TaskInfo } from './task.js';
@@ -29,6 +30,7 @@ export async function openSession(
   const { record, container } = found;
   const directory = join(context.directory, record.id);
   await makeDirectory(directory);
+  if (task.state !== 'stopped') await enforceNetwork(context, record);
   const undo = new Cleanup();
   undo.defer('session', () => removeSession(context, record));
   return new Session({

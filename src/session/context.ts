@@ -9,6 +9,7 @@ import type { RuntimeChoice, RuntimeOptions } from '../spec/runtime.js';
 import type { FifoStore } from '../stdio/fifo-store.js';
 import type { Auditor } from './audit/auditor.js';
 import type { CreateRequest } from './create.js';
+import type { Enforcers } from './enforcers.js';
 import type { AskedSession, ExecutorName } from './record.js';
 import type { Session } from './session.js';
 import type { UserFilesCache } from './user-files.js';
@@ -49,6 +50,8 @@ export interface SessionContext {
   allowHostPaths: readonly string[];
   owner: string;
   audit: Auditor;
+  /** Of allowlists, by this process. */
+  enforcers: Enforcers;
   fifos: FifoStore;
   /** Of images that sessions were made of. */
   userFiles: UserFilesCache;

@@ -25,7 +25,7 @@ import { makeDirectory } from './directory.js';
 import { prepareIo } from './main-io.js';
 import { startMain } from './main-start.js';
 import { checkMounts } from './mount-check.js';
-import { connectNetwork, prepareNetwork, removeSessionFiles } from './network.js';
+import { connectNetwork, enforceNetwork, prepareNetwork, removeSessionFiles } from './network.js';
 import { type BindRequest, pinSources } from './pins.js';
 import { assertNameIsFree } from './pool/name.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
@@ -194,8 +194,9 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   );
   // Of the runtime's own making, see nameNetns.
   connecting ??= creating.then((pid) => connectNetwork(context, record, pid));
+  const enforcing = connecting.then(() => enforceNetwork(context, record));
   // Pipes are made while containerd works; the first exec finds them ready.
-  const [initPid] = await settle([creating, connecting, context.fifos.prepare()]);
+  const [initPid] = await settle([creating, enforcing, context.fifos.prepare()]);
 
   await checkMounts(context, { pid: initPid, spec, pins: pins.list, record });
   checkAborted(signal);

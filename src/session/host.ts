@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { findProgram } from '../core/program.js';
-import { listLacks } from '../network/prerequisites.js';
+import { listLacks, listWallLacks } from '../network/prerequisites.js';
 import { assumeLinux, type HostFacts, isKernelAtLeast } from '../spec/host.js';
 import { hasSeccomp } from '../spec/seccomp.js';
 
@@ -29,6 +29,7 @@ export function readHostFacts(): HostFacts {
     idmap: isKernelAtLeast(os.release(), 5, 19),
     ioWeight: hasBfq(readSchedulers()),
     network: listLacks().length === 0,
+    allowlist: listWallLacks().length === 0,
     swapAccounting: hasSwapAccounting(cgroup),
     initPath: findInit(),
   };

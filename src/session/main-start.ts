@@ -16,7 +16,7 @@ import { waitUntilWritten } from './main-end.js';
 import { prepareIo } from './main-io.js';
 import { checkMounts } from './mount-check.js';
 import { planMove } from './move.js';
-import { connectNetwork, renewNetwork } from './network.js';
+import { connectNetwork, enforceNetwork, renewNetwork } from './network.js';
 import { pinAgain } from './pins.js';
 import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
@@ -125,6 +125,7 @@ async function restart(context: SessionContext, { id, directory, runtime }: Rest
       () => removeStuckTask(context, record),
     );
     if (!isPlugged) await connectNetwork(context, record, pid);
+    await enforceNetwork(context, record);
     await checkMounts(context, { pid, spec, pins: pins.list, record });
     const init = describeInit(record, pid);
     // One whose command cannot run is stopped, and its task tells how it ended.

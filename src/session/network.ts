@@ -7,6 +7,9 @@ import { DEFAULT_NETWORK, inspectNetwork } from '../network/networks.js';
 import { listAddresses, listOpenPorts, plug, unplugAll } from '../network/plug.js';
 import { findMissing } from '../network/plugins.js';
 import type { OpenPort } from '../network/ports.js';
+import { explainNoRedirect } from '../network/prerequisites.js';
+import { GATE_ADDRESS, isRaised, raiseWall, SESSION_ADDRESS } from '../network/wall.js';
+import { NO_ALLOWLIST } from '../policy/capabilities.js';
 import { HOST_NETWORK } from '../policy/ports.js';
 import { classifyRuntime } from '../policy/runtimes.js';
 import type { ResolvedPolicy } from '../policy/types.js';
@@ -18,10 +21,11 @@ import type { ForwardTarget } from './forward.js';
 import type { SessionRecord } from './record.js';
 
 /** What of the host's network a session is given. */
-export type NetworkKind = 'none' | 'host' | 'plugged';
+export type NetworkKind = 'none' | 'host' | 'plugged' | 'gated';
 
 export function classifyNetwork({ networkMode, asked }: ResolvedPolicy): NetworkKind {
   if (networkMode === 'none') return 'none';
+  if (networkMode === 'allowlist') return 'gated';
   return asked.network?.name === HOST_NETWORK ? 'host' : 'plugged';
 }
 
@@ -36,13 +40,18 @@ export function nameNetns(
 ): string | undefined {
   const kind = classifyNetwork(policy);
   if (kind === 'host') return HOST_NETWORK;
-  const isGiven = kind === 'plugged' ? policy.userns === undefined : needsNetworkPath(runtime);
+  const isGiven = kind === 'none' ? needsNetworkPath(runtime) : policy.userns === undefined;
   return isGiven ? nameNamespace(join(directory, id)) : undefined;
 }
 
 /** That there is the network, with the plugins that it needs; looked at before anything is created. */
 export async function checkNetwork({ directory }: SessionContext, policy: ResolvedPolicy): Promise<void> {
   const { name = DEFAULT_NETWORK } = policy.asked.network ?? {};
+  if (classifyNetwork(policy) === 'gated' && (await explainNoRedirect()) !== undefined) {
+    throw new CapabilityMismatchError('containerd', [
+      { path: 'networkMode', value: 'allowlist', expected: NO_ALLOWLIST },
+    ]);
+  }
   if (classifyNetwork(policy) !== 'plugged' || name === DEFAULT_NETWORK) return;
   const { plugins } = await inspectNetwork(directory, name);
   const missing = findMissing(plugins);
@@ -58,24 +67,39 @@ export async function prepareNetwork(context: SessionContext, record: SessionRec
   const directory = join(context.directory, id);
   const dns = policy.asked.network?.dns;
   await makeDirectory(directory);
-  if (classifyNetwork(policy) !== 'none') await writeNames(directory, { hostname, addresses: [], dns });
+  const kind = classifyNetwork(policy);
+  if (kind === 'gated') await writeNames(directory, { hostname, addresses: [SESSION_ADDRESS], dns: [GATE_ADDRESS] });
+  else if (kind !== 'none') await writeNames(directory, { hostname, addresses: [], dns });
   const netns = nameNetns(context, { id, runtime, policy });
   if (netns !== undefined && netns !== HOST_NETWORK) await createNamespace(directory);
 }
 
-/** Plugs the session in; its processes must not run yet. `pid` is the init's, whose namespace one with `userns` has. */
+/**
+ * Plugs the session in, or raises its wall; its processes must not run yet. `pid` is the init's, whose namespace one with
+ * `userns` has.
+ */
 export async function connectNetwork(
   context: SessionContext,
   { id, name: hostname = id, asked }: SessionRecord,
   pid?: number,
 ): Promise<void> {
   const { policy } = asked;
-  if (classifyNetwork(policy) !== 'plugged') return;
+  const kind = classifyNetwork(policy);
+  if (kind !== 'plugged' && kind !== 'gated') return;
   const directory = join(context.directory, id);
-  const { name: network = DEFAULT_NETWORK, dns, ...rules } = policy.asked.network ?? {};
   if (policy.userns !== undefined && pid !== undefined) await adoptNamespace(directory, pid);
+  if (kind === 'gated') {
+    await raiseWall(directory);
+    return;
+  }
+  const { name: network = DEFAULT_NETWORK, dns, ...rules } = policy.asked.network ?? {};
   const addresses = await plug({ root: context.directory, directory, id, network, rules });
   await writeNames(directory, { hostname, addresses, dns });
+}
+
+/** Enforces the allowlist of a session that has one; it needs the record, and its wall. */
+export async function enforceNetwork({ enforcers }: SessionContext, { id, asked }: SessionRecord): Promise<void> {
+  if (classifyNetwork(asked.policy) === 'gated') await enforcers.open(id);
 }
 
 /**
@@ -85,8 +109,11 @@ export async function connectNetwork(
 export async function renewNetwork(context: SessionContext, record: SessionRecord): Promise<boolean> {
   const { policy } = record.asked;
   const directory = join(context.directory, record.id);
-  if (policy.userns === undefined && (await isNamespace(nameNamespace(directory)))) return true;
-  if (classifyNetwork(policy) === 'plugged') await unplugAll(directory);
+  const kind = classifyNetwork(policy);
+  const isThere = kind === 'gated' ? isRaised(directory) : isNamespace(nameNamespace(directory));
+  if (policy.userns === undefined && (await isThere)) return true;
+  if (kind === 'gated') await context.enforcers.close(record.id);
+  if (kind === 'plugged' || kind === 'gated') await unplugAll(directory);
   await prepareNetwork(context, record);
   return false;
 }
@@ -94,6 +121,7 @@ export async function renewNetwork(context: SessionContext, record: SessionRecor
 /** All that a session has on the host beside its root file system, its networks included. */
 export async function removeSessionFiles(context: SessionContext, id: string): Promise<void> {
   const directory = join(context.directory, id);
+  await context.enforcers.close(id);
   await unplugAll(directory);
   await removeDirectory(directory);
 }

@@ -127,6 +127,7 @@ export class SessionState {
     const stop = async () => {
       await findRecord(this.channel, id);
       await stopTask(this.channel, id, { init: await this.renewInit(), hasCommand: command !== undefined }, options);
+      await this.context.enforcers.close(id);
     };
     await this.audit.after({ action: 'stop' }, () => this.life.while(stop));
   }

@@ -20,6 +20,8 @@ export interface HostFacts {
   ioWeight: boolean;
   /** Sessions can be given a network: plugins of CNI and what they stand on are there. */
   network: boolean;
+  /** Sessions can be given an allowlist, unless the kernel lacks what it takes. */
+  allowlist: boolean;
   /** The kernel counts swap by cgroup. */
   swapAccounting: boolean;
   /** A static init that reaps; undefined when none was found. */
@@ -49,6 +51,7 @@ export function assumeLinux(arch: string, cpus: number, memoryBytes: number): Ho
     idmap: true,
     ioWeight: false,
     network: true,
+    allowlist: true,
     swapAccounting: true,
     initPath: '/usr/bin/catatonit',
   };

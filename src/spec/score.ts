@@ -89,6 +89,10 @@ export function scorePolicy(
     find('secret-in-env', 'secrets', `${name} is in the environment of every command`);
   }
   if (policy.networkMode === 'full') find('network-full', 'networkMode', 'every address can be reached');
+  const isWide = (rule: string) => /^0\.0\.0\.0\/0(:|$)/.test(rule);
+  if (policy.networkMode === 'allowlist' && asked.network?.allow?.some(isWide)) {
+    find('network-full', 'network.allow', 'every public address can be reached');
+  }
   if (resources.memoryBytes === undefined)
     find('no-memory-limit', 'resources.memoryMb', "the host's memory is the limit");
   if (!policy.readOnlyRootfs) find('writable-root', 'readOnlyRootfs', 'the root file system can be written');

@@ -6,7 +6,10 @@ import type { AuditAction, AuditEvent, AuditSink } from './event.js';
 /** What an event tells of its act; the rest is added here. */
 export type AuditEntry = Pick<AuditEvent, 'action'> &
   Partial<
-    Pick<AuditEvent, 'sessionId' | 'execId' | 'command' | 'policyHash' | 'limits' | 'network' | 'port' | 'killed'>
+    Pick<
+      AuditEvent,
+      'sessionId' | 'execId' | 'command' | 'policyHash' | 'limits' | 'network' | 'port' | 'killed' | 'allow' | 'denied'
+    >
   >;
 
 type Outcome = Pick<AuditEvent, 'outcome' | 'error'>;

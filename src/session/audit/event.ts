@@ -1,3 +1,5 @@
+import type { Denial } from '../../network/allow/denial.js';
+
 /** What is told of: taking something in use, changing it, ending it. */
 export type AuditAction =
   | 'create'
@@ -9,6 +11,7 @@ export type AuditAction =
   | 'stop'
   | 'start'
   | 'kill'
+  | 'connect'
   | 'destroy'
   | 'reap'
   | 'connect'
@@ -53,6 +56,8 @@ export interface AuditEvent {
   port?: number;
   /** Pids that a kill reached. */
   killed?: number[];
+  /** What a session's allowlist refused it. */
+  denied?: Denial;
   /** Why it was refused or failed. */
   error?: { code: string; message: string; fields?: string[] };
 }

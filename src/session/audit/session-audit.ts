@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Denial } from '../../network/allow/denial.js';
 import type { OciSpec } from '../../spec/types.js';
 import type { SessionContext } from '../context.js';
 import type { SessionRecord } from '../record.js';
@@ -10,11 +11,14 @@ type Own = Omit<AuditEntry, 'sessionId' | 'policyHash'>;
 
 /** Tells of what happens to one session. */
 export class SessionAudit {
-  readonly #context: SessionContext;
+  readonly #context: Pick<SessionContext, 'audit' | 'directory'>;
   readonly #read: () => { record: SessionRecord; spec: OciSpec };
   #secrets: Promise<string[]> | undefined;
 
-  constructor(context: SessionContext, read: () => { record: SessionRecord; spec: OciSpec }) {
+  constructor(
+    context: Pick<SessionContext, 'audit' | 'directory'>,
+    read: () => { record: SessionRecord; spec: OciSpec },
+  ) {
     this.#context = context;
     this.#read = read;
   }
@@ -37,6 +41,12 @@ export class SessionAudit {
 
   async tell(entry: Own): Promise<void> {
     await this.#context.audit.tell(this.#complete(entry), { outcome: 'done' }, () => this.#listSecrets());
+  }
+
+  /** Of what its allowlist has refused. */
+  async deny(denied: Denial): Promise<void> {
+    const entry = this.#complete({ action: 'connect', denied });
+    await this.#context.audit.tell(entry, { outcome: 'denied' }, () => this.#listSecrets());
   }
 
   #complete(entry: Own): AuditEntry {
