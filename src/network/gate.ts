@@ -11,6 +11,8 @@ import { GATE_ADDRESS, GATE_INTERFACE, GATE_PORT, nameGate } from './wall.js';
 
 /** What the helper ends with when another process has the gate. */
 const TAKEN = 3;
+/** Bytes under way in one direction of a connection. */
+const HIGH_WATER_MARK = 256 * 1024;
 
 /** Traffic that is neither TCP nor for the resolver, and so went nowhere. */
 export interface DeniedTraffic {
@@ -59,7 +61,7 @@ export async function openGate(
   const child = spawn(helper, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], env: {}, detached: true });
   const said = text(child.stderr as NonNullable<typeof child.stderr>);
   const ended = once(child, 'exit').then(([code]) => code as number | null);
-  const tcp = createServer({ allowHalfOpen: true, pauseOnConnect: true });
+  const tcp = createServer({ allowHalfOpen: true, pauseOnConnect: true, highWaterMark: HIGH_WATER_MARK });
   const opened = new Promise<Socket>((resolve) => {
     child.on('message', (message, handle) => {
       if (message === 'tcp') tcp.listen(handle);

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createNamespace, isNamespace, nameNamespace, removeNamespace, runInside } from './namespace.js';
@@ -44,10 +44,12 @@ function nameMarker(directory: string): string {
   return join(nameGate(directory), 'raised');
 }
 
-/** Whether a session's wall is there, and all of it. */
-export async function isRaised(directory: string): Promise<boolean> {
-  const namespaces = [nameNamespace(directory), nameNamespace(nameGate(directory))];
-  return existsSync(nameMarker(directory)) && (await Promise.all(namespaces.map(isNamespace))).every(Boolean);
+/** Number of a session's gate (ioctl_ns(2), "inode"); undefined unless all of its wall is there. */
+export async function findGate(directory: string): Promise<number | undefined> {
+  const gate = nameNamespace(nameGate(directory));
+  const isThere = await Promise.all([nameNamespace(directory), gate].map(isNamespace));
+  if (!existsSync(nameMarker(directory)) || !isThere.every(Boolean)) return undefined;
+  return statSync(gate, { throwIfNoEntry: false })?.ino;
 }
 
 /** Is seen by whoever watches the gate's directory. */

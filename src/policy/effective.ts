@@ -8,7 +8,7 @@ import type { ResolvedPolicy } from './types.js';
  */
 export function listEffective(policy: ResolvedPolicy): ReadonlyMap<string, unknown> {
   const { networkMode, readOnlyRootfs, noNewPrivileges, capabilities, resources, asked } = policy;
-  const { mounts = [], secrets = [], resources: limits = {}, capabilities: _, ...rest } = asked;
+  const { mounts = [], secrets = [], resources: limits = {}, capabilities: _, network, ...rest } = asked;
   const { ulimits = [], ...others } = limits;
   const entries: [string, unknown][] = [
     ...Object.entries({
@@ -19,6 +19,7 @@ export function listEffective(policy: ResolvedPolicy): ReadonlyMap<string, unkno
       readOnlyRootfs,
       noNewPrivileges,
     }),
+    ...Object.entries(network ?? {}).map(([key, value]): [string, unknown] => [`network.${key}`, value]),
     ['capabilities.add', listCapabilities(capabilities.add)],
     ['capabilities.drop', listCapabilities(capabilities.drop)],
     ...mounts.map((mount): [string, unknown] => [`mounts.${mount.target ?? mount.path}`, { type: 'bind', ...mount }]),

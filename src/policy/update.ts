@@ -1,7 +1,7 @@
 import { CapabilityMismatchError, createInputError, type Fault } from '../core/error.js';
 import { parsePolicy } from './parse.js';
 import { isRecord } from './rule.js';
-import type { ResolvedPolicy, ResourceLimits } from './types.js';
+import type { NetworkMode, ResolvedPolicy, ResourceLimits } from './types.js';
 
 /** Limits that belong to a control group, and so can change while a session runs; the others are each process's own. */
 const liveLimits: readonly string[] = [
@@ -13,36 +13,53 @@ const liveLimits: readonly string[] = [
   'ioWeight',
 ] satisfies (keyof ResourceLimits)[];
 
+/** Of the rules of an allowlist. */
+const ALLOW = 'network.allow';
+
 /** Whether `session.update()` can change what a policy has at this path. */
 export function isLive(path: string): boolean {
-  return liveLimits.some((key) => path === `resources.${key}`);
+  return path === ALLOW || liveLimits.some((key) => path === `resources.${key}`);
+}
+
+/** What a session has, as far as it matters to what it may become. */
+export interface UpdateBase {
+  /** Its limit of memory: one of swap alone goes beyond it. */
+  memoryBytes?: number | undefined;
+  networkMode: NetworkMode;
 }
 
 /**
  * Reads a change to a running session, by the rules of the policy. Throws `invalid-argument` for wrong values, and
- * `CapabilityMismatchError` for what only a new session can have. `memoryBytes` is the limit that there is: a limit of
- * swap alone goes beyond it.
+ * `CapabilityMismatchError` for what only a new session can have.
  */
-export function parseUpdate(patch: unknown, memoryBytes?: number): ResolvedPolicy {
-  const { resources } = isRecord(patch) ? patch : {};
+export function parseUpdate(patch: unknown, { memoryBytes, networkMode }: UpdateBase): ResolvedPolicy {
+  const { resources, network, ...others } = isRecord(patch) ? patch : {};
   const limits = isRecord(resources) ? resources : {};
   const isBase = memoryBytes !== undefined && limits.memoryMb === undefined && limits.memorySwapMb !== undefined;
-  const resolved = parsePolicy(isRecord(patch) && isBase ? { memory: memoryBytes, ...patch } : patch);
-  const asked = Object.entries(limits).filter(([, value]) => value !== undefined);
-  const faults = [...findFixed(patch, 'resources'), ...asked.flatMap(([key, value]) => findFixedLimit(key, value))];
+  const beside = { ...(isBase ? { memory: memoryBytes } : {}), ...(network === undefined ? {} : { networkMode }) };
+  const resolved = parsePolicy(isRecord(patch) ? { ...beside, ...patch } : patch);
+  const asked = listGiven(limits);
+  const rules = listGiven(isRecord(network) ? network : {});
+  const faults = [
+    ...listGiven(others).map(([path]) => refuse(path, '[given]', 'resources and network.allow alone')),
+    ...asked.filter(([key]) => !liveLimits.includes(key)).map(refuseIn('resources', `one of ${liveLimits.join(', ')}`)),
+    ...rules.filter(([key]) => key !== 'allow').map(refuseIn('network', 'allow alone')),
+  ];
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
-  if (asked.length > 0) return resolved;
+  if (asked.length > 0 || rules.length > 0) return resolved;
   throw createInputError('update', [
-    { path: 'resources', value: resources, expected: `one of ${liveLimits.join(', ')}` },
+    { path: 'resources', value: resources, expected: `one of ${liveLimits.join(', ')}, or ${ALLOW} beside it` },
   ]);
 }
 
-function findFixed(patch: unknown, live: string): Fault[] {
-  const others = Object.entries(patch as object).filter(([key, value]) => key !== live && value !== undefined);
-  return others.map(([path]) => ({ path, value: '[given]', expected: `${live} alone, as it takes a new session` }));
+function listGiven(given: object): [string, unknown][] {
+  return Object.entries(given).filter(([, value]) => value !== undefined);
 }
 
-function findFixedLimit(key: string, value: unknown): Fault[] {
-  if (liveLimits.includes(key)) return [];
-  return [{ path: `resources.${key}`, value, expected: `one of ${liveLimits.join(', ')}, as it takes a new session` }];
+function refuse(path: string, value: unknown, live: string): Fault {
+  return { path, value, expected: `${live}, as it takes a new session` };
+}
+
+function refuseIn(parent: string, live: string) {
+  return ([key, value]: [string, unknown]): Fault => refuse(`${parent}.${key}`, value, live);
 }

@@ -3,15 +3,17 @@ import { join } from 'node:path';
 import type { Denial } from '../network/allow/denial.js';
 import { type Enforcer, openEnforcer } from '../network/allow/enforcer.js';
 import { type DeniedTraffic, type Gate, openGate } from '../network/gate.js';
-import { GATE_ADDRESS, isRaised, nameGate, touchSignal } from '../network/wall.js';
+import { findGate, GATE_ADDRESS, nameGate, touchSignal } from '../network/wall.js';
 import { SessionAudit } from './audit/session-audit.js';
 import type { SessionContext } from './context.js';
-import { type Found, findById, listRecords, readSpec } from './find.js';
+import { findById, listRecords, readSpec } from './find.js';
 import { classifyNetwork } from './network.js';
 import type { SessionRecord } from './record.js';
 import { readTask } from './task.js';
 
 interface Held {
+  /** Of the namespace: a session that is started anew may have another one. */
+  number: number;
   gate: Gate;
   enforcer: Enforcer;
   watcher: FSWatcher;
@@ -49,7 +51,7 @@ export class Enforcers {
   }
 
   /** Whoever enforces it reads the rules of a session again: this process before it resolves, another within a moment. */
-  async announce(id: string): Promise<void> {
+  async renew(id: string): Promise<void> {
     await touchSignal(this.#nameDirectory(id));
     await this.#renew(id);
   }
@@ -69,10 +71,11 @@ export class Enforcers {
 
   async #open(id: string): Promise<void> {
     if (this.#isClosed || this.#held.has(id)) return;
-    const found = await this.#find(id);
-    if (found === undefined) return;
-    const { record, container } = found;
     const directory = this.#nameDirectory(id);
+    const number = await findGate(directory);
+    const found = await findById(this.#parts.channel, id);
+    if (found === undefined || number === undefined) return;
+    const { record, container } = found;
     const audit = new SessionAudit(this.#parts, record, readSpec(container));
     const tell = (denial: Denial) => void audit.deny(denial);
     const gate = await openGate(directory, (traffic) => tell(describeTraffic(traffic)));
@@ -81,7 +84,7 @@ export class Enforcers {
     const { dns: dnsServers = [] } = record.asked.policy.asked.network ?? {};
     const { tcp, dns } = gate;
     const options = { tcp, dns, gateway: GATE_ADDRESS, allow: listAllowed(record), dnsServers, onDenial: tell };
-    this.#held.set(id, { gate, watcher, enforcer: openEnforcer(options) });
+    this.#held.set(id, { number, gate, watcher, enforcer: openEnforcer(options) });
     // Of what fails here the next pass does: until then the last rules hold.
     const renew = () => void this.#renew(id).catch(() => undefined);
     watcher.on('change', renew).on('error', renew);
@@ -101,9 +104,11 @@ export class Enforcers {
     return this.#take(id, async () => {
       const held = this.#held.get(id);
       if (held === undefined) return;
-      const found = await this.#find(id);
-      if (found === undefined) await this.#close(id);
-      else held.enforcer.update(listAllowed(found.record));
+      const found = await findById(this.#parts.channel, id);
+      const isSame = (await findGate(this.#nameDirectory(id))) === held.number;
+      if (found !== undefined && isSame) return held.enforcer.update(listAllowed(found.record));
+      await this.#close(id);
+      await this.#open(id);
     });
   }
 
@@ -112,14 +117,8 @@ export class Enforcers {
     if (held === undefined) return;
     this.#held.delete(id);
     held.watcher.close();
-    await held.enforcer.close();
+    held.enforcer.close();
     await held.gate.close();
-  }
-
-  /** Undefined for a session that is gone, or is about to be. */
-  async #find(id: string): Promise<Found | undefined> {
-    if (!(await isRaised(this.#nameDirectory(id)))) return undefined;
-    return findById(this.#parts.channel, id);
   }
 
   #take(id: string, work: () => Promise<void>): Promise<void> {

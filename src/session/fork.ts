@@ -51,23 +51,23 @@ export async function forkSession(
     throw createInputError('fork options', [{ path: 'policy', value: undefined, expected }]);
   }
   refuseMapped(parent, 'fork');
-  const { count = 1, policy, metadata = parent.metadata, ttlMs, signal } = options;
   const { channel } = context;
+  // Limits and rules may have been changed since the policy was given.
+  const { container, record } = await findRecord(channel, parent.id);
+  const { count = 1, policy, metadata = parent.metadata, ttlMs, signal } = options;
   const image = await readImage(channel, { name: parent.image, manifest: parent.manifest, signal });
   const request: ForkRequest = {
-    ...parent.asked,
+    ...record.asked,
     runtime: parent.runtime,
     metadata,
     ...(policy === undefined ? {} : { override: policy }),
     ...(ttlMs === undefined ? {} : { ttlMs }),
     ...(signal === undefined ? {} : { signal }),
   };
-  const { container } = await findRecord(channel, parent.id);
   const { resources } = readSpec(container).linux;
   const planOne = async () => {
     const plan = await context.plan(request, image);
     if (policy !== undefined) return plan;
-    // Limits may have been changed since the policy was given.
     const buildSpec: CreateRequest['buildSpec'] = (...found) => {
       const spec = plan.buildSpec(...found);
       return { ...spec, linux: { ...spec.linux, resources } };

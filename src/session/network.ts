@@ -8,7 +8,7 @@ import { listAddresses, listOpenPorts, plug, unplugAll } from '../network/plug.j
 import { findMissing } from '../network/plugins.js';
 import type { OpenPort } from '../network/ports.js';
 import { explainNoRedirect } from '../network/prerequisites.js';
-import { GATE_ADDRESS, isRaised, raiseWall, SESSION_ADDRESS } from '../network/wall.js';
+import { findGate, GATE_ADDRESS, raiseWall, SESSION_ADDRESS } from '../network/wall.js';
 import { NO_ALLOWLIST } from '../policy/capabilities.js';
 import { HOST_NETWORK } from '../policy/ports.js';
 import { classifyRuntime } from '../policy/runtimes.js';
@@ -110,7 +110,7 @@ export async function renewNetwork(context: SessionContext, record: SessionRecor
   const { policy } = record.asked;
   const directory = join(context.directory, record.id);
   const kind = classifyNetwork(policy);
-  const isThere = kind === 'gated' ? isRaised(directory) : isNamespace(nameNamespace(directory));
+  const isThere = kind === 'gated' ? findGate(directory).then((gate) => gate !== undefined) : isNamespace(nameNamespace(directory));
   if (policy.userns === undefined && (await isThere)) return true;
   if (kind === 'gated') await context.enforcers.close(record.id);
   if (kind === 'plugged' || kind === 'gated') await unplugAll(directory);

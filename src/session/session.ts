@@ -1,7 +1,7 @@
 import type { FileChange } from '../image/changes.js';
 import type { Image } from '../image/image.js';
 import type { OpenPort } from '../network/ports.js';
-import type { IsolationPolicy } from '../policy/types.js';
+import type { NetworkRules, ResourceLimits } from '../policy/types.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { type AttachOptions, attachSession } from './attach.js';
 import { type CommitOptions, commitSession, diffSession } from './commit.js';
@@ -24,6 +24,14 @@ import { pauseTask, resumeTask, type StartOptions, type StopOptions } from './ta
 import { updateSession } from './update.js';
 import type { Attestation } from './verify/check.js';
 import { verifySession } from './verify/verify.js';
+
+/** What of a session can change while it runs. */
+export interface SessionUpdate {
+  /** Memory, swap, cpus, shares, pids, disk weight. */
+  resources?: ResourceLimits;
+  /** The rules of a session whose `networkMode` is `allowlist`, instead of those that it has. */
+  network?: Pick<NetworkRules, 'allow'>;
+}
 
 /**
  * One isolated sandbox. It lives until `destroy`; `await using` destroys it at the end of the block. Once it is gone, by
@@ -133,14 +141,16 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Changes limits while it runs: memory, swap, cpus, shares, pids, disk weight. What is not named stays.
+   * Changes limits while it runs: memory, swap, cpus, shares, pids, disk weight; and the rules of an allowlist, as a whole,
+   * which hold within a second whichever process enforces them. What is not named stays.
    * `CapabilityMismatchError` for what only a new session can have; a change that is refused changes nothing.
    */
-  async update(patch: Pick<IsolationPolicy, 'resources'>): Promise<void> {
-    const { audit, channel, life } = this.#state;
-    const change = () => updateSession(channel, this.sessionId, patch);
-    const limits = { ...patch?.resources };
-    await audit.run({ action: 'update', limits }, () => life.while(change, { mayBeStopped: true }));
+  async update(patch: SessionUpdate): Promise<void> {
+    const { audit, context, life } = this.#state;
+    const change = () => updateSession(context, this.sessionId, patch);
+    const { allow } = patch?.network ?? {};
+    const asked = { limits: { ...patch?.resources }, ...(allow === undefined ? {} : { allow }) };
+    await audit.run({ action: 'update', ...asked }, () => life.while(change, { mayBeStopped: true }));
   }
 
   /** Stops every process of the session where it is, until `resume`. Nothing can be started in it meanwhile. */

@@ -5,6 +5,7 @@ import {
   ContainersService,
 } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import type { Any } from '../generated/google/protobuf/any.js';
 import { findMismatches } from '../policy/capabilities.js';
 import { MIB } from '../policy/fields.js';
 import { classifyRuntime } from '../policy/runtimes.js';
@@ -14,9 +15,10 @@ import type { Channel } from '../rpc/channel.js';
 import { keepGuestLimits } from '../spec/adapt.js';
 import { changeResources } from '../spec/resources.js';
 import type { OciResources, OciSpec } from '../spec/types.js';
+import type { SessionContext } from './context.js';
 import { findRecord, readSpec } from './find.js';
 import { readHostFacts } from './host.js';
-import { SPEC_TYPE } from './record.js';
+import { buildExtension, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { decodeMetrics } from './stats.js';
 import { readTask } from './task.js';
 
@@ -29,16 +31,19 @@ const SHARES = 1024;
 const WEIGHT = 100;
 
 /**
- * Changes limits of a session, in its record and in the kernel; those of a stopped one hold from its next start. Either
- * all of it holds afterwards or, when this rejects, none.
+ * Changes limits of a session, in its record and in the kernel, and the rules of its allowlist, in its record and wherever
+ * they are enforced; of a stopped one they hold from its next start. Either all of it holds afterwards or, when this
+ * rejects, none.
  */
-export async function updateSession(channel: Channel, id: string, patch: unknown): Promise<void> {
+export async function updateSession({ channel, enforcers }: SessionContext, id: string, patch: unknown): Promise<void> {
   await withLock([channel.address, channel.namespace, id, 'update'], async () => {
     const { container, record } = await findRecord(channel, id);
     const spec = readSpec(container);
     const before = spec.linux.resources;
     const host = readHostFacts();
-    const change = parseUpdate(patch, before.memory?.limit);
+    const { networkMode } = record.asked.policy;
+    const change = parseUpdate(patch, { memoryBytes: before.memory?.limit, networkMode });
+    const { allow } = change.asked.network ?? {};
     const mismatches = findMismatches(change, { ...host, runtime: record.runtime });
     // The rest of it are defaults, and not what this session has.
     const faults = mismatches.filter(({ path }) => path.startsWith('resources.'));
@@ -47,7 +52,12 @@ export async function updateSession(channel: Channel, id: string, patch: unknown
     const after = classifyRuntime(record.runtime) === 'kata' ? keepGuestLimits(changed) : changed;
     const { state } = await readTask(channel, id);
     if (state !== 'stopped') await assertFits(channel, id, after);
-    await apply(channel, container, { spec, before, after, isRunning: state !== 'stopped' });
+    const isRunning = state !== 'stopped';
+    const extension = allow && buildExtension(withRules(record, allow));
+    const renew = async () => {
+      if (allow !== undefined && isRunning) await enforcers.renew(id);
+    };
+    await apply(channel, container, { spec, before, after, extension, renew, isRunning });
   });
 }
 
@@ -55,20 +65,28 @@ interface Change {
   spec: OciSpec;
   before: OciResources;
   after: OciResources;
+  /** The record's, when it changes. */
+  extension: Any | undefined;
+  /** Makes the record's rules hold. */
+  renew: () => Promise<void>;
   isRunning: boolean;
 }
 
 async function apply(channel: Channel, container: Container, change: Change): Promise<void> {
-  const { spec, before, after, isRunning } = change;
+  const { spec, before, after, extension = container.extensions[EXTENSION] as Any, renew, isRunning } = change;
   const { id } = container;
-  const record = (resources: OciResources) =>
-    writeSpec(channel, container, { ...spec, linux: { ...spec.linux, resources } });
+  const record = (resources: OciResources, own: Any) =>
+    writeRecord(channel, container, { ...spec, linux: { ...spec.linux, resources } }, own);
   try {
-    await record(after);
+    await record(after, extension);
     if (isRunning) await writeLimits(channel, id, after);
+    await renew();
   } catch (error) {
     // Whatever failed may have come true in part, and neither of the two may hinder the other.
-    const undone = [record(before), ...(isRunning ? [writeLimits(channel, id, unsetOthers(before, after))] : [])];
+    const undone = [
+      record(before, container.extensions[EXTENSION] as Any).then(renew),
+      ...(isRunning ? [writeLimits(channel, id, unsetOthers(before, after))] : []),
+    ];
     const failures = (await Promise.allSettled(undone)).filter((result) => result.status === 'rejected');
     throw addSuppressed(
       error,
@@ -89,8 +107,16 @@ function unsetOthers(before: OciResources, { memory, cpu, blockIO }: OciResource
   };
 }
 
-async function writeSpec(channel: Channel, container: Container, spec: OciSpec): Promise<void> {
-  const request = { container: { ...container, spec: packJson(SPEC_TYPE, spec) }, updateMask: ['spec'] };
+function withRules(record: SessionRecord, allow: string[]): SessionRecord {
+  const { policy } = record.asked;
+  const asked = { ...policy.asked, network: { ...policy.asked.network, allow } };
+  return { ...record, asked: { ...record.asked, policy: { ...policy, asked } } };
+}
+
+async function writeRecord(channel: Channel, container: Container, spec: OciSpec, extension: Any): Promise<void> {
+  const extensions = { ...container.extensions, [EXTENSION]: extension };
+  const changed = { ...container, spec: packJson(SPEC_TYPE, spec), extensions };
+  const request = { container: changed, updateMask: ['spec', 'extensions'] };
   await channel.unary(ContainersService.update, request, { idempotent: true });
 }
 

@@ -14,5 +14,6 @@ export const host: HostFacts = {
   swapAccounting: true,
   ioWeight: true,
   network: true,
+  allowlist: true,
   initPath: '/usr/bin/catatonit',
 };

@@ -36,6 +36,7 @@ const host: HostFacts = {
   swapAccounting: true,
   ioWeight: true,
   network: true,
+  allowlist: true,
   initPath: '/usr/bin/catatonit',
 };
 
