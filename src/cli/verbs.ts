@@ -20,6 +20,7 @@ export const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   images: async () => (await import('./images.js')).imagesVerb,
   volumes: async () => (await import('./volumes.js')).volumesVerb,
   networks: async () => (await import('./networks.js')).networksVerb,
+  enforce: async () => (await import('./enforce.js')).enforceVerb,
   forward: async () => (await import('./forward.js')).forwardVerb,
   port: async () => (await import('./port.js')).portVerb,
   commit: async () => (await import('./commit.js')).commitVerb,

@@ -9,6 +9,7 @@ const packages = {
   mount: 'mount',
   umount: 'mount',
   ip: 'iproute2',
+  ss: 'iproute2',
   iptables: 'iptables',
 };
 

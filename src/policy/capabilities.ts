@@ -108,7 +108,13 @@ export function findMismatches(policy: ResolvedPolicy, place: Place): Fault[] {
     const given = path === 'networkMode' && aliases.networkMode ? false : value;
     return expected === undefined ? [] : [{ path: aliases[path] ?? path, value: given, expected }];
   });
-  return [...faults, ...mounts.flatMap(findTaken), ...findForeign(policy), ...findUngated(policy), ...findShortages(policy, place)];
+  return [
+    ...faults,
+    ...mounts.flatMap(findTaken),
+    ...findForeign(policy),
+    ...findUngated(policy),
+    ...findShortages(policy, place),
+  ];
 }
 
 /** runc refuses /proc too, but only once everything has been made; the others are what the session itself stands on. */

@@ -1,5 +1,5 @@
 import { isExecutable } from '../core/program.js';
-import { listLacks } from '../network/prerequisites.js';
+import { explainNoRedirect, listLacks, listWallLacks } from '../network/prerequisites.js';
 import { probeServer, socketRemedy } from '../rpc/probe.js';
 import { readHostFacts } from '../session/host.js';
 import { hasOverlay } from '../session/runtime-facts.js';
@@ -75,7 +75,7 @@ function checkBinary(runtimeBinary: string | undefined): HostCheck[] {
   return [judge('runtimeBinary', isExecutable(runtimeBinary), { found: runtimeBinary, remedy })];
 }
 
-function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string): HostCheck[] {
+async function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string): Promise<HostCheck[]> {
   const found = (holds: boolean) => (holds ? 'there' : 'not there');
   const checks: HostCheck[] = [
     judge('init', initPath !== undefined, { found: initPath ?? 'no static init', remedy: 'install catatonit' }),
@@ -90,6 +90,16 @@ function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string
     judge('network', lacks.length === 0, {
       found: lacks.length === 0 ? 'plugins of CNI are there' : `not there: ${lacks.join(', ')}`,
       remedy: 'install containernetworking-plugins, iproute2 and iptables: sessions run with networkMode none alone',
+      otherwise: 'warning',
+    }),
+  );
+  const wall = listWallLacks();
+  const redirect = wall.length === 0 ? await explainNoRedirect() : undefined;
+  checks.push(
+    judge('allowlist', wall.length === 0 && redirect === undefined, {
+      found: redirect ?? (wall.length === 0 ? 'the helper and TPROXY are there' : `not there: ${wall.join(', ')}`),
+      remedy:
+        'install util-linux, iproute2 and iptables, and use a kernel with xt_TPROXY: networkMode allowlist is refused',
       otherwise: 'warning',
     }),
   );

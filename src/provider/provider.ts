@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from '../core/error.js';
 import type { ArchiveSource } from '../image/archive.js';
 import type { Image } from '../image/image.js';
@@ -38,6 +39,9 @@ import { lookForPreview, previewSession, type SessionPlan } from './preview.js';
 import { assumeForPreview } from './preview-away.js';
 import { provideImage } from './pull-policy.js';
 import { Volumes } from './volumes.js';
+
+/** Between two looks for sessions whose allowlist nobody enforces, in ms. */
+const TAKE_UP_MS = 1_000;
 
 /** Runs sessions on one containerd. Nothing is connected or created before the first call. */
 export class ContainerdProvider implements AsyncDisposable {
@@ -206,6 +210,18 @@ export class ContainerdProvider implements AsyncDisposable {
     // The first run would be done by itself, and what it removes be missing from this one's report.
     const { context } = await this.#connection.connect({ reap: false });
     return reapLeftovers(context);
+  }
+
+  /**
+   * Enforces the allowlist of every session of the namespace that no process enforces, until the signal is aborted; a new
+   * one within a second. By itself a provider does so for those that it creates or connects to, and every minute for all.
+   */
+  async enforce({ signal }: { signal: AbortSignal }): Promise<void> {
+    const { context } = await this.#connection.connect();
+    while (!signal.aborted) {
+      await context.enforcers.takeUp();
+      await sleep(TAKE_UP_MS, undefined, { signal }).catch(() => undefined);
+    }
   }
 
   /** Destroys all sessions that this provider created or took from a pool; resolves with their number. */

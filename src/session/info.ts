@@ -18,6 +18,8 @@ export interface SessionInfo {
   runtime: string;
   /** What starts its commands. */
   executor: ExecutorName;
+  /** What it may reach, where its `networkMode` is `allowlist`. */
+  allow?: string[];
   /** As it was created with. */
   metadata: Record<string, string>;
   /** By this host's clock. */
@@ -41,6 +43,7 @@ export async function readInfo(channel: Channel, record: SessionRecord): Promise
     ...(parent === undefined ? {} : { parent }),
     runtime,
     executor: asked.executor ?? 'task',
+    ...(asked.policy.networkMode === 'allowlist' ? { allow: asked.policy.asked.network?.allow ?? [] } : {}),
     metadata,
     createdAt,
     ...(expiresAt === undefined ? {} : { expiresAt }),

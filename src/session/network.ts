@@ -8,7 +8,7 @@ import { listAddresses, listOpenPorts, plug, unplugAll } from '../network/plug.j
 import { findMissing } from '../network/plugins.js';
 import type { OpenPort } from '../network/ports.js';
 import { explainNoRedirect } from '../network/prerequisites.js';
-import { findGate, GATE_ADDRESS, raiseWall, SESSION_ADDRESS } from '../network/wall.js';
+import { findGate, GATE_ADDRESS, nameGate, raiseWall, SESSION_ADDRESS } from '../network/wall.js';
 import { NO_ALLOWLIST } from '../policy/capabilities.js';
 import { HOST_NETWORK } from '../policy/ports.js';
 import { classifyRuntime } from '../policy/runtimes.js';
@@ -110,7 +110,8 @@ export async function renewNetwork(context: SessionContext, record: SessionRecor
   const { policy } = record.asked;
   const directory = join(context.directory, record.id);
   const kind = classifyNetwork(policy);
-  const isThere = kind === 'gated' ? findGate(directory).then((gate) => gate !== undefined) : isNamespace(nameNamespace(directory));
+  const isThere =
+    kind === 'gated' ? findGate(directory).then((gate) => gate !== undefined) : isNamespace(nameNamespace(directory));
   if (policy.userns === undefined && (await isThere)) return true;
   if (kind === 'gated') await context.enforcers.close(record.id);
   if (kind === 'plugged' || kind === 'gated') await unplugAll(directory);
@@ -134,11 +135,15 @@ export async function listPublished(context: SessionContext, id: string): Promis
 /** Where a port inside is reached from. Of a virtual machine the host's namespace holds but the way to it. */
 export async function findForwardTarget(
   context: SessionContext,
-  { id, runtime }: SessionRecord,
+  { id, runtime, asked }: SessionRecord,
   pid: number,
 ): Promise<ForwardTarget> {
-  if (classifyRuntime(runtime) !== 'kata') return { pid };
-  const [attachment] = await readAttachments(join(context.directory, id));
+  const directory = join(context.directory, id);
+  if (classifyRuntime(runtime) !== 'kata') return { netns: `/proc/${pid}/ns/net` };
+  if (classifyNetwork(asked.policy) === 'gated') {
+    return { netns: nameNamespace(nameGate(directory)), address: SESSION_ADDRESS };
+  }
+  const [attachment] = await readAttachments(directory);
   const [address] = listAddresses(attachment?.result ?? {});
   if (address !== undefined) return { address };
   throw new DriverError('failed-precondition', `session ${id} has no address: its networkMode is none`, {
@@ -164,7 +169,7 @@ async function connectOne(
 ): Promise<string[]> {
   const directory = join(context.directory, id);
   if (classifyNetwork(asked.policy) !== 'plugged') {
-    const message = `session ${id} has no network of its own to connect`;
+    const message = `session ${id} has no network that others could be connected to`;
     throw new DriverError('failed-precondition', message, { operation: 'connect network' });
   }
   if ((await readAttachments(directory)).some(({ network }) => network.name === name)) {

@@ -11,7 +11,7 @@ export type AuditAction =
   | 'stop'
   | 'start'
   | 'kill'
-  | 'connect'
+  | 'reach'
   | 'destroy'
   | 'reap'
   | 'connect'
@@ -50,15 +50,12 @@ export interface AuditEvent {
   policyHash?: string;
   /** Limits that an update asks for. */
   limits?: Record<string, unknown>;
-<<<<<<< HEAD
   /** That a session is connected to, or disconnected from. */
   network?: string;
   /** Inside, that a forward leads to. */
   port?: number;
-=======
   /** Rules of its allowlist that an update asks for. */
   allow?: string[];
->>>>>>> 24478c5 (wip2)
   /** Pids that a kill reached. */
   killed?: number[];
   /** What a session's allowlist refused it. */

@@ -45,7 +45,7 @@ export class SessionAudit {
 
   /** Of what its allowlist has refused. */
   async deny(denied: Denial): Promise<void> {
-    const entry = this.#complete({ action: 'connect', denied });
+    const entry = this.#complete({ action: 'reach', denied });
     await this.#context.audit.tell(entry, { outcome: 'denied' }, () => this.#listSecrets());
   }
 

@@ -5,6 +5,7 @@ import type { Channel } from '../../rpc/channel.js';
 import { hidesProcesses } from '../../spec/runtime.js';
 import type { OciSpec } from '../../spec/types.js';
 import { findRecord } from '../find.js';
+import { classifyNetwork } from '../network.js';
 import { readCommand, readOptional, readStat } from '../proc.js';
 import { readTask } from '../task.js';
 import { checkAppArmor } from './apparmor.js';
@@ -20,6 +21,7 @@ import { checkPlugs } from './plugs.js';
 import { checkControlGroup } from './resources.js';
 import { checkStatus } from './status.js';
 import { checkSysctls } from './sysctls.js';
+import { checkWall } from './wall.js';
 
 /** For how long a process that has been started may take to become what it was started as, in ms. */
 const START_MS = 10_000;
@@ -38,7 +40,8 @@ export async function verifySession(channel: Channel, id: string, directory: str
   }
   const spec = unpackJson(container.spec) as OciSpec;
   const { ok, checks } = hidesProcesses(record) ? verifyHidden(spec, pid, record) : await verifyProcess(spec, pid);
-  const plugs = await checkPlugs(directory);
+  const isGated = classifyNetwork(record.asked.policy) === 'gated';
+  const plugs = await (isGated ? checkWall(directory) : checkPlugs(directory));
   return { ok: ok && plugs.every((plug) => plug.ok), checks: [...checks, ...plugs] };
 }
 
