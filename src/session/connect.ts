@@ -18,6 +18,7 @@ const PAUSE_MS = 20;
 /** Takes up a session that any process created, by id or by name. One that is being created is waited for. */
 export async function connectSession(context: SessionContext, idOrName: string): Promise<Session> {
   const { task, ...found } = await findReady(context, idOrName);
+  if (task.state !== 'stopped') await enforceNetwork(context, found.record);
   return openSession(context, found, task.pid);
 }
 
@@ -30,7 +31,6 @@ export async function openSession(
   const { record, container } = found;
   const directory = join(context.directory, record.id);
   await makeDirectory(directory);
-  if (task.state !== 'stopped') await enforceNetwork(context, record);
   const undo = new Cleanup();
   undo.defer('session', () => removeSession(context, record));
   return new Session({

@@ -6,7 +6,7 @@ import { type DeniedTraffic, type Gate, openGate } from '../network/gate.js';
 import { findGate, GATE_ADDRESS, nameGate, touchSignal } from '../network/wall.js';
 import { SessionAudit } from './audit/session-audit.js';
 import type { SessionContext } from './context.js';
-import { findById, listRecords, readSpec } from './find.js';
+import { type Found, findById, listRecords, readSpec } from './find.js';
 import { classifyNetwork } from './network.js';
 import type { SessionRecord } from './record.js';
 import { readTask } from './task.js';
@@ -16,6 +16,8 @@ interface Held {
   number: number;
   gate: Gate;
   enforcer: Enforcer;
+  /** Goes by the record as it is now. */
+  follow(found: Found): void;
   watcher: FSWatcher;
 }
 
@@ -75,8 +77,8 @@ export class Enforcers {
     const number = await findGate(directory);
     const found = await findById(this.#parts.channel, id);
     if (found === undefined || number === undefined) return;
-    const { record, container } = found;
-    const audit = new SessionAudit(this.#parts, record, readSpec(container));
+    const { record } = found;
+    let audit = this.#openAudit(found);
     const tell = (denial: Denial) => void audit.deny(denial);
     const gate = await openGate(directory, (traffic) => tell(describeTraffic(traffic)));
     if (gate === undefined) return;
@@ -84,7 +86,12 @@ export class Enforcers {
     const { dns: dnsServers = [] } = record.asked.policy.asked.network ?? {};
     const { tcp, dns } = gate;
     const options = { tcp, dns, gateway: GATE_ADDRESS, allow: listAllowed(record), dnsServers, onDenial: tell };
-    this.#held.set(id, { number, gate, watcher, enforcer: openEnforcer(options) });
+    const enforcer = openEnforcer(options);
+    const follow = (now: Found) => {
+      enforcer.update(listAllowed(now.record));
+      audit = this.#openAudit(now);
+    };
+    this.#held.set(id, { number, gate, watcher, enforcer, follow });
     // Of what fails here the next pass does: until then the last rules hold.
     const renew = () => void this.#renew(id).catch(() => undefined);
     watcher.on('change', renew).on('error', renew);
@@ -106,7 +113,7 @@ export class Enforcers {
       if (held === undefined) return;
       const found = await findById(this.#parts.channel, id);
       const isSame = (await findGate(this.#nameDirectory(id))) === held.number;
-      if (found !== undefined && isSame) return held.enforcer.update(listAllowed(found.record));
+      if (found !== undefined && isSame) return held.follow(found);
       await this.#close(id);
       await this.#open(id);
     });
@@ -129,6 +136,11 @@ export class Enforcers {
     };
     turn.then(leave, leave);
     return turn;
+  }
+
+  /** Secrets are those that the session has by then. */
+  #openAudit({ record, container }: Found): SessionAudit {
+    return new SessionAudit(this.#parts, () => ({ record, spec: readSpec(container) }));
   }
 
   #nameDirectory(id: string): string {

@@ -12,6 +12,7 @@ import { mapUser } from '../../spec/userns.js';
 import type { SessionContext } from '../context.js';
 import { type CreateRequest, createSession, settle } from '../create.js';
 import { findRecord, readSpec } from '../find.js';
+import { classifyNetwork } from '../network.js';
 import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from '../record.js';
 import { writeSecrets } from '../secrets.js';
 import type { Session } from '../session.js';
@@ -110,6 +111,8 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
     assertRunning(context, record.id),
   ]);
   session.become({ record, spec: given });
+  // Its secrets are to be in no report of what it is refused.
+  if (classifyNetwork(record.asked.policy) === 'gated') await context.enforcers.renew(record.id);
 }
 
 async function assertRunning({ channel }: SessionContext, id: string): Promise<void> {

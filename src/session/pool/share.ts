@@ -6,6 +6,7 @@ import { openSession } from '../connect.js';
 import type { SessionContext } from '../context.js';
 import { findById, listRecords, readSpec } from '../find.js';
 import { setLabel } from '../labels.js';
+import { enforceNetwork } from '../network.js';
 import { LABEL, type PoolPlace, type SessionRecord } from '../record.js';
 import { nameLock, removeSession } from '../remove.js';
 import { readTask } from '../task.js';
@@ -36,6 +37,7 @@ async function adopt(context: SessionContext, id: string, place: PoolPlace): Pro
   await setLabel(channel, found.container, LABEL.owner, owner);
   const record = { ...found.record, owner };
   const container = { ...found.container, labels: { ...found.container.labels, [LABEL.owner]: owner } };
+  await enforceNetwork(context, record);
   const session = await openSession(context, { record, container }, pid);
   return { session, record, container, spec: readSpec(container), isClaimed: true };
 }
