@@ -33,6 +33,7 @@ export type { RegistryCredentials, RegistryOptions } from './image/registry/opti
 export type { UnpackOptions } from './image/unpack.js';
 export type { ImageBytes, ImageUsage } from './image/usage.js';
 export type { RemoveUsedImageOptions } from './image/users.js';
+export type { Denial } from './network/allow/denial.js';
 export type { Network } from './network/networks.js';
 export type { OpenPort } from './network/ports.js';
 export type { Capabilities, Place } from './policy/capabilities.js';
@@ -95,7 +96,7 @@ export type { ListFilter } from './session/list.js';
 export type { LogOptions } from './session/logs.js';
 export type { ReapReport } from './session/reap.js';
 export type { ExecutorChoice, ExecutorName, SessionParent } from './session/record.js';
-export type { Session } from './session/session.js';
+export type { Session, SessionUpdate } from './session/session.js';
 export type { SessionStats, WatchStatsOptions } from './session/stats.js';
 export type { StartOptions, StopOptions, TaskState } from './session/task.js';
 export type { Attestation, Check } from './session/verify/check.js';

@@ -1,4 +1,4 @@
-/** `none`: loopback only. `full`: out through the host. `allowlist` is named by the contract and not honoured yet. */
+/** `none`: loopback only. `full`: out through the host. `allowlist`: out to what `network.allow` names, and to nothing else. */
 export type NetworkMode = 'none' | 'allowlist' | 'full';
 
 /** What a session sees of the host at one place: a directory or file, a volume, or memory. */
@@ -72,9 +72,12 @@ export interface NetworkRules {
    * to `default`.
    */
   name?: string;
-  /** Hosts that can be reached. Not honoured yet. */
+  /**
+   * What a session with `networkMode: 'allowlist'` can reach: `example.org`, `*.example.org`, IPv4 addresses and ranges, each
+   * with `:PORT` or `:PORT-PORT`. Names have ports 80 and 443 by default, addresses all. Defaults to nothing.
+   */
   allow?: string[];
-  /** Addresses of at most three name servers. Defaults to the host's. */
+  /** Addresses of at most three name servers, of an allowlist those that are asked outside. Defaults to the host's. */
   dns?: string[];
   /**
    * Ports of the session that are reached through the host, as docker spells them: `8080:80`, `8000-8010:8000-8010`,

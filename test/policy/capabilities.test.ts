@@ -15,7 +15,7 @@ const asking: Record<string, object> = {
   'networkMode.full': { networkMode: 'full' },
   'network.name': { networkMode: 'full', network: { name: 'other' } },
   'network.host': { networkMode: 'full', network: { name: 'host' } },
-  'network.allow': { networkMode: 'full', network: { allow: ['example.org'] } },
+  'network.allow': { networkMode: 'allowlist', network: { allow: ['example.org'] } },
   'network.dns': { networkMode: 'full', network: { dns: ['192.0.2.1'] } },
   'network.ports': { networkMode: 'full', network: { ports: ['8080:80'] } },
   'network.bandwidthKbps': { networkMode: 'full', network: { bandwidthKbps: 1000 } },
@@ -56,6 +56,7 @@ const facts = {
   swapAccounting: fc.boolean(),
   ioWeight: fc.boolean(),
   hostNetwork: fc.boolean(),
+  allowlist: fc.constant(true),
 };
 const runtimes = ['runc', 'io.containerd.runc.v2', 'kata', 'io.containerd.kata-qemu.v2', 'io.containerd.runsc.v1'];
 

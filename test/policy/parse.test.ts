@@ -306,14 +306,15 @@ describe('findMismatches', () => {
     expect(
       find({
         networkMode: 'allowlist',
-        network: { allow: ['example.org'] },
+        network: { name: 'other', ports: [80], bandwidthKbps: 1000 },
         healthCheck: { test: ['true'] },
         resources: { diskMb: 5, cpus: 3, memoryMb: 2048 },
       }).sort(),
     ).toEqual([
       'healthCheck',
-      'network.allow',
-      'networkMode',
+      'network.bandwidthKbps',
+      'network.name',
+      'network.ports',
       'resources.cpus',
       'resources.diskMb',
       'resources.memoryMb',

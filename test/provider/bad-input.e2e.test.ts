@@ -53,11 +53,11 @@ describe('createSession refuses, before anything is created,', () => {
 
   test('what it cannot honour yet, by name', async () => {
     await expectRefusal(
-      provider.createSession({ networkMode: 'allowlist', secrets: [{ name: 'a', value: 'hidden-value' }] }),
+      provider.createSession({ healthCheck: { test: ['true'] }, secrets: [{ name: 'a', value: 'hidden-value' }] }),
       {
         name: 'CapabilityMismatchError',
         providerName: 'containerd',
-        mismatchedAttributes: ['networkMode'],
+        mismatchedAttributes: ['healthCheck'],
         message: expect.not.stringContaining('hidden-value'),
       },
     );
