@@ -2,6 +2,7 @@ import { DENIAL_RATE, Rate } from './limits.js';
 
 /** What a session was refused. */
 export interface Denial {
+  /** What was spoken, as far as it was looked at. */
   protocol: 'dns' | 'tcp' | 'tls' | 'http' | 'udp' | 'icmp' | 'other';
   /** Why, in words. */
   reason: string;
@@ -9,6 +10,7 @@ export interface Denial {
   name?: string;
   /** That the session wanted to reach, or that a name led to. */
   address?: string;
+  /** Absent where the protocol has none. */
   port?: number;
 }
 
