@@ -49,6 +49,8 @@ export interface ExecRequest {
  * reports) is written against this interface alone.
  */
 export interface Executor {
+  /** Whether the session itself is at the other end, as far as is known without a question. Absent where it never is. */
+  readonly isLinked?: boolean;
   /** Resolves when the process runs. Rejects with nothing left behind. */
   start(request: ExecRequest): Promise<ExecProcess>;
   /** Takes up a process that was started before, by any process. Rejects with `not-found`. */

@@ -142,6 +142,11 @@ export class RunningExecs {
     }
   }
 
+  /** See `Executor`. */
+  get isLinked(): boolean {
+    return this.#parts.executor.isLinked ?? false;
+  }
+
   list(): Promise<RunningExec[]> {
     this.#parts.assertAlive();
     return this.#parts.executor.list();

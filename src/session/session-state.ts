@@ -84,6 +84,17 @@ export class SessionState {
     return this.#init.cgroup === undefined || isInitOf(this.#init.pid, this.#record.id);
   }
 
+  /** Whether commands can be started in it, as the session itself tells at once; false where only containerd can tell. */
+  get isReady(): boolean {
+    const { cgroup } = this.#init;
+    try {
+      return this.isSound && this.execs.isLinked && cgroup?.isFrozen() === false;
+    } catch {
+      // Its control group has gone with it.
+      return false;
+    }
+  }
+
   get channel(): Channel {
     return this.context.channel;
   }

@@ -256,7 +256,12 @@ export class Session implements AsyncDisposable {
     this.#state.context.sessions.add(this);
   }
 
-  /** Whether its init is there, as far as this host sees at once. @internal */
+  /** See `SessionState`. @internal */
+  get isReady(): boolean {
+    return this.#state.isReady;
+  }
+
+  /** See `SessionState`. @internal */
   get isSound(): boolean {
     return this.#state.isSound;
   }

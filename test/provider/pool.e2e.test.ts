@@ -162,14 +162,22 @@ test('a budget of memory lowers the most that there are', async () => {
   await Promise.all(sessions.map((session) => session.destroy()));
 });
 
-test('one that ended while it waited is never handed out', async () => {
-  await using pool = provider.pool({ min: 2 });
+test.each([
+  ['kill', 'supervisor'],
+  ['pause', 'supervisor'],
+  ['stop', 'task'],
+  ['pause', 'task'],
+] as const)('after %s by another, one that waits is never handed out, by %s', async (verb, executor) => {
+  await using pool = provider.pool({ executor, min: 2 });
   await pool.ready();
   const [victim = ''] = await list(true);
-  await (await provider.connect(victim)).kill();
-  await using session = await pool.take();
-  expect((await session.exec('echo', ['alive'])).stdout).toBe('alive\n');
-  expect(session.sessionId).not.toBe(victim);
+  await (await provider.connect(victim))[verb]();
+  // The oldest first, so that the victim has its turn.
+  for (const session of [await pool.take(), await pool.take()]) {
+    expect((await session.exec('echo', ['alive'])).stdout).toBe('alive\n');
+    expect(session.sessionId).not.toBe(victim);
+    await session.destroy();
+  }
   await expect.poll(() => pool.stats().dead).toBe(1);
   await expect.poll(() => list(true), { timeout: 10_000 }).not.toContain(victim);
 });

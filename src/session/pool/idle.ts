@@ -99,7 +99,7 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
   const described = {
     ...container,
     labels: buildLabels(record),
-    spec: packJson(SPEC_TYPE, given),
+    ...(Object.keys(env).length === 0 ? {} : { spec: packJson(SPEC_TYPE, given) }),
     extensions: { ...container.extensions, [EXTENSION]: buildExtension(record) },
   };
   // Labels that it has no more are named, and not there.
@@ -108,7 +108,8 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
   const updateMask = ['spec', 'extensions', ...changed.map((label) => `labels.${label}`)];
   await settle([
     channel.unary(ContainersService.update, { container: described, updateMask }, { idempotent: true }),
-    assertRunning(context, record.id),
+    // Of containerd's it is asked beside the write; a supervisor at the other end of its socket is an answer already.
+    session.isReady ? Promise.resolve() : assertRunning(context, record.id),
   ]);
   session.become({ record, spec: given });
   // Its secrets are to be in no report of what it is refused.

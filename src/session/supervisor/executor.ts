@@ -30,9 +30,14 @@ export interface SupervisorParts {
 export class SupervisorExecutor implements Executor {
   readonly #parts: SupervisorParts;
   #link: Promise<Link> | undefined;
+  #current: Link | undefined;
 
   constructor(parts: SupervisorParts) {
     this.#parts = parts;
+  }
+
+  get isLinked(): boolean {
+    return this.#current?.isOpen ?? false;
   }
 
   async start(asked: ExecRequest): Promise<ExecProcess> {
@@ -108,8 +113,11 @@ export class SupervisorExecutor implements Executor {
   #connect(): Promise<Link> {
     const open = async () => {
       await this.#parts.renewInit();
-      if (existsSync(this.#parts.path)) return Link.open(this.#parts.path);
-      throw new DriverError('failed-precondition', 'the session does not run', { operation: 'exec' });
+      if (!existsSync(this.#parts.path)) {
+        throw new DriverError('failed-precondition', 'the session does not run', { operation: 'exec' });
+      }
+      this.#current = await Link.open(this.#parts.path);
+      return this.#current;
     };
     this.#link = this.#link === undefined ? open() : this.#link.then((link) => (link.isOpen ? link : open()), open);
     return this.#link;
