@@ -58,3 +58,14 @@ test('ctr sees the session, executes in it and kills it', async () => {
   ctr('tasks', 'kill', '-s', 'SIGKILL', sessionId);
   await expect.poll(() => session.info()).toMatchObject({ state: 'stopped', exitCode: 137 });
 });
+
+test('a session with a supervisor does not move to a guest, and says why', async () => {
+  await using session = await provider.createSession();
+  await session.stop({ timeoutMs: 0 });
+  await expect(session.start({ runtime: 'kata' })).rejects.toMatchObject({
+    code: 'capability-mismatch',
+    mismatchedAttributes: ['executor'],
+  });
+  await session.start();
+  expect((await session.exec('echo', ['here'])).stdout).toBe('here\n');
+});
