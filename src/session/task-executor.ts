@@ -63,16 +63,16 @@ export class TaskExecutor implements Executor {
 
     const { stdout, stderr = '', stdin: input = '' } = paths;
     const spec = packJson(PROCESS_TYPE, process);
+    checkAborted(signal, execId);
+    // Without the signal: one that is given up on its way may come true after its delete, and stays in the shim then.
     await undo.acquire(
       'exec',
-      () =>
-        this.#channel.unary(TasksService.exec, { ...target, stdin: input, stdout, stderr, terminal, spec }, { signal }),
+      () => this.#channel.unary(TasksService.exec, { ...target, stdin: input, stdout, stderr, terminal, spec }),
       () => deleteExec(this.#channel, target),
     );
     const exited = this.#wait(execId);
     const { pid } = await this.#starts.run(() => {
-      if (signal?.aborted)
-        throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
+      checkAborted(signal, execId);
       return this.#channel.unary(TasksService.start, target, { deadlineMs: START_MS });
     });
     return this.#describe(execId, pid, streams, exited);
@@ -164,6 +164,10 @@ export class TaskExecutor implements Executor {
       },
     };
   }
+}
+
+function checkAborted(signal: AbortSignal | undefined, execId: string): void {
+  if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
 }
 
 /** runc reports a command that cannot be executed as text only; these three are the user's to mend. */
