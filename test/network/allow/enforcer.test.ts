@@ -1,6 +1,9 @@
 import { createServer } from 'node:net';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { openGate, readAll } from './gate.js';
+
+// Sockets wait for a machine that is busy with other tests.
+vi.setConfig({ testTimeout: 120_000 });
 
 const SERVER = '93.184.215.7';
 
