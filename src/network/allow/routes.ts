@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { type Hello, isTls, readClientHello } from './client-hello.js';
 import type { Connection } from './connection.js';
 import { serveStream } from './dns.js';
@@ -17,6 +18,7 @@ export async function route(
 ): Promise<void> {
   const { near, address, port } = connection;
   const rules = shared.rules();
+  if (!isIPv4(address)) return connection.deny({ reason: 'a session has no IPv6' });
   if (address === gateway) {
     if (port === DNS) return serveStream(near, shared);
     return connection.deny({ reason: 'the gateway serves names alone' });
