@@ -77,7 +77,9 @@ test('all that is wrong with a list is told at once, with what else is wrong wit
   const network = { allow: ['*', 'example.org', '*.com'], dns: ['1.2.3'] };
   const paths = ['network.allow[0]', 'network.allow[2]', 'network.dns[0]'];
   const faults = paths.map((path) => expect.objectContaining({ path }));
-  expect(() => parsePolicy({ network })).toThrow(expect.objectContaining({ code: 'invalid-argument', faults }));
+  expect(() => parsePolicy({ networkMode: 'allowlist', network })).toThrow(
+    expect.objectContaining({ code: 'invalid-argument', faults }),
+  );
   expect(findAllowFaults(Array.from({ length: 1_025 }, () => 'example.org'))).toEqual([
     { path: 'network.allow', value: 1_025, expected: 'at most 1024 rules' },
   ]);
