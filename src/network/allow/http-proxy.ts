@@ -122,7 +122,10 @@ export class HttpProxy {
       const outgoing = httpRequest({ createConnection: () => far, setHost: false, method, path, headers });
       // What ends it is seen by who reads the answer.
       outgoing.on('error', () => far.destroy());
-      connection.near.once('close', () => outgoing.destroy());
+      // A connection outlives many requests.
+      const end = () => outgoing.destroy();
+      connection.near.once('close', end);
+      outgoing.once('close', () => connection.near.off('close', end));
       return outgoing;
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;

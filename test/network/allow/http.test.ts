@@ -130,6 +130,21 @@ test('the second request of a connection is looked at as the first was, whenever
   expect(denials).toMatchObject([{ name: 'evil.test', reason: 'no rule allows the name', address: '93.184.215.99' }]);
 });
 
+test('a connection that carries many requests one after the other keeps nothing of them', async () => {
+  const gate = await openServed();
+  const warnings: Error[] = [];
+  const keep = (warning: Error) => warnings.push(warning);
+  process.on('warning', keep);
+  const socket = await gate.connect();
+  for (let count = 0; count < 40; count++) {
+    socket.write('GET / HTTP/1.1\r\nHost: a.example\r\n\r\n');
+    let answer = '';
+    while (!answer.endsWith('a:')) answer += (await once(socket, 'data'))[0];
+  }
+  process.off('warning', keep);
+  expect([gate.seen.length, warnings]).toEqual([40, []]);
+});
+
 test('WebSocket passes, and another protocol is not changed to', async () => {
   const { connect, seen, denials } = await openServed();
   const socket = await connect();
