@@ -14,8 +14,14 @@ export interface Dockerd {
   stop(): Promise<void>;
 }
 
-/** Starts a dockerd of our own on the containerd that the other peers use, without a network of its own. */
-export async function startDockerd({ address, scratch }: Ground): Promise<Dockerd> {
+/**
+ * Starts a dockerd of our own on the containerd that the other peers use, without a network; `hasNetwork` gives it its
+ * usual one, in a network namespace of the daemon's own.
+ */
+export async function startDockerd(
+  { address, scratch }: Ground,
+  { hasNetwork = false }: { hasNetwork?: boolean } = {},
+): Promise<Dockerd> {
   installPackages('docker.io');
   const root = scratch('dockerd');
   const socket = join(root, 'docker.sock');
@@ -23,7 +29,8 @@ export async function startDockerd({ address, scratch }: Ground): Promise<Docker
   writeFileSync(config, '{}');
   const log = openSync(join(root, 'dockerd.log'), 'w');
   const paths = ['--data-root', join(root, 'data'), '--exec-root', join(root, 'exec'), '-p', join(root, 'docker.pid')];
-  const network = ['--iptables=false', '--ip6tables=false', '--bridge=none'];
+  const network = hasNetwork ? [] : ['--iptables=false', '--ip6tables=false', '--bridge=none'];
+  const place = hasNetwork ? ['unshare', '--net'] : [];
   const rest = [
     '--config-file',
     config,
@@ -34,7 +41,7 @@ export async function startDockerd({ address, scratch }: Ground): Promise<Docker
     '--storage-driver=overlay2',
   ];
   // It must not outlive us, however we end.
-  const child = spawn('setpriv', ['--pdeathsig', 'TERM', 'dockerd', ...paths, ...network, ...rest], {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', ...place, 'dockerd', ...paths, ...network, ...rest], {
     detached: true,
     stdio: ['ignore', log, log],
     env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` },
