@@ -1,6 +1,7 @@
 /** An internet of the test's own: a network namespace that is wired to the host, with servers on several addresses. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createCipheriv, createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +14,7 @@ const SLOTS = 16;
 const METADATA = '169.254.169.254';
 
 /** What a name leads to. */
-interface NameRecord {
+export interface NameRecord {
   addresses: string[];
   /** In seconds. */
   ttl: number;
@@ -29,8 +30,8 @@ export interface Internet {
   readonly rogue: string;
   /** A private address (RFC 1918) beyond the host. */
   readonly internal: string;
-  /** HTTP alone. */
-  readonly six: string;
+  /** HTTP alone. Undefined on a host without IPv6. */
+  readonly six: string | undefined;
   /** PEM of the authority that all TLS servers are certified by, for names below `test`. */
   readonly authority: string;
   /** All that its DNS servers know, from now on. */
@@ -60,19 +61,20 @@ export async function openInternet({ metadata = false } = {}): Promise<Internet>
     const [web, other] = [at(2), at(3)];
     const [gateway, dns, rogue] = [at(1), at(2, '198.51.100'), at(3, '198.51.100')];
     const internal = `10.197.${slot}.9`;
-    const six = `2001:db8:197:${slot + 1}::2`;
+    const net6 = `2001:db8:197:${slot + 1}`;
+    const six = hasIpv6() ? `${net6}::2` : undefined;
     const enter = ['nsenter', `--net=/proc/${child.pid}/ns/net`];
     const inside = (...args: string[]) => execFileSync(enter[0] as string, [...enter.slice(1), ...args]);
     const far = ['dev', 'far'];
     for (const address of [`${web}/28`, other, dns, rogue, internal, ...(metadata ? [METADATA] : [])]) {
       inside('ip', 'address', 'add', address, ...far);
     }
-    inside('ip', '-6', 'address', 'add', `${six}/64`, ...far, 'nodad');
+    if (six !== undefined) inside('ip', '-6', 'address', 'add', `${six}/64`, ...far, 'nodad');
     inside('ip', 'link', 'set', 'lo', 'up');
     inside('ip', 'link', 'set', 'far', 'up');
     inside('ip', 'route', 'add', 'default', 'via', gateway);
     ip('address', 'add', `${gateway}/28`, 'dev', near);
-    ip('-6', 'address', 'add', `2001:db8:197:${slot + 1}::1/64`, 'dev', near, 'nodad');
+    if (six !== undefined) ip('-6', 'address', 'add', `${net6}::1/64`, 'dev', near, 'nodad');
     ip('link', 'set', near, 'up');
     // Appended: a host that has one of its own, or a second internet, keeps it.
     for (const address of [dns, rogue, internal, ...(metadata ? [METADATA] : [])]) {
@@ -84,11 +86,7 @@ export async function openInternet({ metadata = false } = {}): Promise<Internet>
     return {
       ...{ gateway, web, other, dns, rogue, internal, six, authority: certificate },
       setRecords: async (records) => void (await ask(child, { verb: 'records', records })),
-      takeHeard: async () => {
-        const { heard } = await ask(child, { verb: 'heard' });
-        await ask(child, { verb: 'forget' });
-        return heard;
-      },
+      takeHeard: async () => (await ask(child, { verb: 'take' })).heard,
       run: (command, ...args) => inside(command, ...args).toString(),
       stop,
     };
@@ -96,6 +94,21 @@ export async function openInternet({ metadata = false } = {}): Promise<Internet>
     await stop();
     throw error;
   }
+}
+
+/** Of an interface that is made now. */
+function hasIpv6(): boolean {
+  const file = '/proc/sys/net/ipv6/conf/default/disable_ipv6';
+  return existsSync(file) && readFileSync(file, 'utf8').trim() === '0';
+}
+
+/** SHA-256 of what `/bytes/SIZE` serves. */
+export function hashBytes(size: number): string {
+  const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16), Buffer.alloc(16));
+  const hash = createHash('sha256');
+  const zeros = Buffer.alloc(65_536);
+  for (let left = size; left > 0; left -= zeros.length) hash.update(cipher.update(zeros.subarray(0, left)));
+  return hash.digest('hex');
 }
 
 /** The name of the wire is the claim: the kernel gives it once. */

@@ -13,16 +13,15 @@ let records = {};
 process.on('disconnect', () => process.exit());
 process.on('message', async ({ verb, ...given }) => {
   if (verb === 'records') records = given.records;
-  if (verb === 'forget') heard.length = 0;
   if (verb === 'serve') await serve(given);
-  process.send({ verb, heard });
+  process.send({ heard: verb === 'take' ? heard.splice(0) : [] });
 });
-process.send({ verb: 'born' });
+process.send({ heard: [] });
 
 /** IPv4 has all services; of IPv6 the web alone. */
 async function serve({ addresses, six, key, certificate }) {
   await Promise.all([
-    ...[...addresses, six].map((host) => listen(createWeb(answer), 80, host)),
+    ...[...addresses, six].filter(Boolean).map((host) => listen(createWeb(answer), 80, host)),
     ...addresses.flatMap((host) => [
       listen(createSecureWeb({ key, cert: certificate }, answer), 443, host),
       listen(createServer(echo), 7007, host),
