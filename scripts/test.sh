@@ -52,7 +52,7 @@ find_obstacle() {
   elif [ "$(uname -m)" != x86_64 ]; then echo "the guest is for x86_64; this is $(uname -m)"
   elif [ "$memory" -lt 5000 ]; then echo "it needs 5000 MiB of memory; $memory are free"
   elif [ "$disk" -lt 8000 ]; then echo "it needs 8000 MiB of disk; $((disk)) are free"
-  elif [ "$SECONDS" -gt 2400 ]; then echo "the stages before it took more than 40 minutes"
+  elif [ "$SECONDS" -gt 3600 ]; then echo "the stages before it took more than 60 minutes"
   fi
 }
 

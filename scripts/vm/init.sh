@@ -1,19 +1,28 @@
 #!/bin/bash
-# The guest's first process: makes a machine as systemd would leave it, runs the tests, keeps what they said, turns the
-# machine off. Its words go to the kernel's console, the tests' to /dev/hvc0.
-export PATH=/payload/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
-mount -t devpts -o gid=5,mode=620,ptmxmode=666 none /dev/pts 2>/dev/null
-mkdir -p /dev/shm && mount -t tmpfs -o mode=1777 none /dev/shm
-mount -t securityfs none /sys/kernel/security
-mount -t cgroup2 -o nosuid,nodev,noexec,nsdelegate none /sys/fs/cgroup
-hostname guest
-ip link set lo up
-for module in virtio_console overlay bfq; do modprobe "$module"; done
+# What the guest starts with: as its first process hands over to systemd, which starts it once more, as a service. That
+# runs the tests, keeps what they said and turns the machine off. Its words go to the kernel's console, the tests' to
+# /dev/hvc0.
+if [ $$ = 1 ]; then
+  # With what Debian's containerd.service has, as the daemons of the tests are its children.
+  cat >/etc/systemd/system/tests.service <<'UNIT'
+[Unit]
+Wants=dbus.socket
+After=basic.target dbus.socket
+[Service]
+ExecStart=/payload/init
+Delegate=yes
+KillMode=process
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+OOMScoreAdjust=-999
+UNIT
+  exec /lib/systemd/systemd --unit=tests.service
+fi
 
-# Every controller handed down, and ourselves out of the root, as a service is in its own group under systemd.
-sed 's/\</+/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
-mkdir -p /sys/fs/cgroup/system.slice/tests
-echo 0 >/sys/fs/cgroup/system.slice/tests/cgroup.procs
+export PATH=/payload/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=linux
+hostname guest
+for module in virtio_console overlay bfq; do modprobe "$module"; done
 for scheduler in /sys/block/vd?/queue/scheduler; do echo bfq >"$scheduler"; done
 
 mkdir /results && mount -o sync /dev/vdc /results
@@ -22,7 +31,7 @@ CADRE_TEST_SLOW=$(sed -n 's/.*cadre\.slow=\([0-9]*\).*/\1/p' /proc/cmdline)
 export CADRE_TEST_SLOW
 grep -qw cadre.color /proc/cmdline || export NO_COLOR=1
 read -r up _ </proc/uptime
-echo "guest: up after ${up} s, $(uname -r), cgroup v2, AppArmor $(cat /sys/module/apparmor/parameters/enabled)" >/dev/hvc0
+echo "guest: up after ${up} s, $(uname -r), $(cat /proc/1/comm), cgroup v2, AppArmor $(cat /sys/module/apparmor/parameters/enabled)" >/dev/hvc0
 cd /payload/repo
 # The runs go side by side, as one does not fill the two processors: each has daemons of its own.
 run() { # number, arguments

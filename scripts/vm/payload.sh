@@ -24,6 +24,8 @@ git ls-files -z --cached --others --exclude-standard | tar --null --ignore-faile
 tar -cf - \
   --exclude=node_modules/{node-24,@biomejs,@bufbuild/buf*,@microsoft,@arethetypeswrong,@typescript,typescript,knip,dprint-node} \
   node_modules | tar -xf - -C "$work/repo"
+mkdir -p "$work/repo/native/bin"
+cp native/bin/supervisor-linux-* "$work/repo/native/bin/"
 # What users install is what runs there: dist is that of the packed package.
 package=node_modules/@cadre-dev/runtime-provider-containerd
 mkdir -p "$work/repo/$package"

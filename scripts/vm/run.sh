@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bash scripts/setup.sh
-bash scripts/packages.sh debootstrap qemu-system-x86 e2fsprogs
+bash scripts/packages.sh debootstrap qemu-system-x86 e2fsprogs gcc libc6-dev musl-tools
+npm run --silent build:native
 bash scripts/containerds.sh >/dev/null
 exec node scripts/run-ts.mjs scripts/vm/main.ts "$@"

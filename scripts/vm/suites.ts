@@ -10,11 +10,15 @@ export const NEWEST: readonly string[] = [
   'test/session/apparmor.e2e.test.ts',
   'test/session/io-weight.e2e.test.ts',
   'test/session/runtime-binary.e2e.test.ts',
+  'test/session/systemd-cgroup.e2e.test.ts',
   'test/session/userns.e2e.test.ts',
 ];
 
 /** With --all, on every generation: half an hour of an emulated processor. */
 export const FURTHER: readonly string[] = [
+  'test/abuse/attempts.e2e.test.ts',
+  'test/abuse/bombs.e2e.test.ts',
+  'test/abuse/escapes.e2e.test.ts',
   'test/cli/doctor.e2e.test.ts',
   'test/cli/life.e2e.test.ts',
   'test/session/commit.e2e.test.ts',
@@ -27,6 +31,7 @@ export const FURTHER: readonly string[] = [
   'test/session/recovery',
   'test/session/secrets.e2e.test.ts',
   'test/session/stats.e2e.test.ts',
+  'test/session/supervisor',
   'test/session/update.e2e.test.ts',
   'test/session/verify/verify.e2e.test.ts',
 ];

@@ -14,6 +14,7 @@ import { type AskedSession, type ExecutorName, ID_PREFIX } from '../session/reco
 import { findSupervisor } from '../session/supervisor/door.js';
 import { adaptSpec } from '../spec/adapt.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
+import { nameCgroup } from '../spec/cgroup-path.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
 import { checkRuntimeChoice, chooseRuntime, needsNetworkPath } from '../spec/runtime.js';
@@ -107,7 +108,7 @@ export function planSession(
   const executor = chooseExecutor(session.executor ?? usual, { runtime: runtime.name, policy });
   const isSystemd = runtime.options?.type === 'containerd.runc.v1.Options' && runtime.options.systemdCgroup;
   const { namespace } = context.channel;
-  const cgroupsPath = isSystemd ? `system.slice:${namespace}:${id}` : `/${namespace}/${id}`;
+  const cgroupsPath = nameCgroup(namespace, id, { systemd: isSystemd === true });
   const createdAt = new Date();
   const env = chooseEnv(policy, hostEnv, session.env ?? {});
   const files = listSessionFiles(policy, worktreePath);

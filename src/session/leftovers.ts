@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { locateCgroup, nameCgroup } from '../spec/cgroup-path.js';
 import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
 import { listProcesses, readCommand, readOptional, readStat } from './proc.js';
@@ -69,9 +70,9 @@ export async function endShim({ pid, startTime, id, namespace }: Shim): Promise<
   if (isThere()) process.kill(pid, 'SIGTERM');
   for (const until = Date.now() + TERM_MS; isThere() && Date.now() < until; ) await sleep(20);
   if (isThere()) process.kill(pid, 'SIGKILL');
-  for (const cgroup of findCgroups(namespace, 0).filter((found) => found.id === id)) {
-    if (killGroup(cgroup.path)) continue;
-    for (const member of listPids(cgroup.path)) sendKill(member);
+  for (const path of findGroups(namespace, id)) {
+    if (killGroup(path)) continue;
+    for (const member of listPids(path)) sendKill(member);
   }
 }
 
@@ -108,14 +109,25 @@ function readWork(bundle: string): string | undefined {
   }
 }
 
+/** Of one session, in every hierarchy, whoever made them: this driver's own below its namespace, or a scope of systemd. */
+export function findGroups(namespace: string, id: string): string[] {
+  const places = [false, true].map((systemd) => locateCgroup(nameCgroup(namespace, id, { systemd })));
+  return listHierarchies()
+    .flatMap((hierarchy) => places.map((place) => join(hierarchy, place)))
+    .filter((path) => existsSync(path));
+}
+
+function listHierarchies(): string[] {
+  return [CGROUP_ROOT, ...listDirectories(CGROUP_ROOT).map((name) => join(CGROUP_ROOT, name))];
+}
+
 /**
- * Directories under `/<namespace>/` of every cgroup hierarchy, by session id. The kernel dates them from the first look
- * at them, so that only a later look finds one old enough.
+ * Directories under `/<namespace>/` of every cgroup hierarchy, by session id; scopes go with their last process, by systemd.
+ * The kernel dates them from the first look at them, so that only a later look finds one old enough.
  */
 export function findCgroups(namespace: string, minAgeMs: number): { id: string; path: string }[] {
-  const hierarchies = [CGROUP_ROOT, ...listDirectories(CGROUP_ROOT).map((name) => join(CGROUP_ROOT, name))];
   const born = Date.now() - minAgeMs;
-  return hierarchies.flatMap((hierarchy) => {
+  return listHierarchies().flatMap((hierarchy) => {
     const parent = join(hierarchy, namespace);
     const found = listDirectories(parent).map((id) => ({ id, path: join(parent, id) }));
     return found.filter(({ path }) => (statSync(path, { throwIfNoEntry: false })?.ctimeMs ?? born) <= born);

@@ -88,7 +88,10 @@ async function killInit(channel: Channel, containerId: string): Promise<void> {
 /** Whether the pid is still that of this session's init, and no later process's. */
 export function isInitOf(pid: number, containerId: string): boolean {
   const groups = readOptional(`/proc/${pid}/cgroup`)?.trim().split('\n') ?? [];
-  return readCommand(pid)[0] === INIT_PATH && groups.some((group) => group.endsWith(`/${containerId}`));
+  return (
+    readCommand(pid)[0] === INIT_PATH &&
+    groups.some((group) => group.endsWith(`/${containerId}`) || group.endsWith(`-${containerId}.scope`))
+  );
 }
 
 /** False when there was no such process any more. */

@@ -16,7 +16,8 @@ export interface FailureCause {
     | 'network'
     | 'annotation'
     | 'sandbox'
-    | 'limit';
+    | 'limit'
+    | 'control groups';
   code: ErrorCode;
   message: string;
   remedy: string;
@@ -136,6 +137,14 @@ const known: Known[] = [
       part: 'limit',
       message: `the hard limit of ${rlimits[Number(type)] ?? type} in resources.ulimits is above what containerd itself has on this host`,
       remedy: 'ask for less, or raise the limit of containerd',
+    }),
+  ],
+  [
+    /systemd not running on this host/,
+    () => ({
+      part: 'control groups',
+      message: 'systemd is not the init of this host, and makes no control groups here',
+      remedy: 'drop runtimeOptions.systemdCgroup, or set it where systemd runs',
     }),
   ],
 ];

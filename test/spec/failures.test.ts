@@ -58,6 +58,13 @@ test.each<[text: string, part: string, code: string, message: string, remedy: st
     'ask for less',
   ],
   [
+    `${create}OCI runtime create failed: runc create failed: systemd not running on this host, cannot use systemd cgroups manager`,
+    'control groups',
+    'failed-precondition',
+    'systemd is not the init of this host, and makes no control groups here',
+    'drop runtimeOptions.systemdCgroup',
+  ],
+  [
     `${create}Cannot find usable config file (config file "/etc/kata-containers/configuration.toml" unresolvable: file does not exist)`,
     'configuration',
     'failed-precondition',

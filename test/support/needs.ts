@@ -2,6 +2,7 @@
  * What of a host some tests stand on. A machine without it skips them and says so; `npm run test:vm` has it all, and
  * takes such a skip for a failure (scripts/vm/results.ts).
  */
+import { existsSync } from 'node:fs';
 import { describe } from 'vitest';
 import { readHostFacts } from '../../src/session/host.js';
 import type { HostFacts } from '../../src/spec/host.js';
@@ -9,6 +10,8 @@ import type { HostFacts } from '../../src/spec/host.js';
 const needs = {
   'cgroup v2': ({ cgroup }: HostFacts) => cgroup === 'v2',
   AppArmor: ({ apparmor }: HostFacts) => apparmor,
+  // sd_booted(3)
+  'systemd as init': () => existsSync('/run/systemd/system'),
   'disks that bfq schedules': ({ ioWeight }: HostFacts) => ioWeight,
 };
 export type Need = keyof typeof needs;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { locateCgroup } from '../../spec/cgroup-path.js';
 import type { OciResources, OciSpec } from '../../spec/types.js';
 import { findDirectory } from '../cgroup.js';
 import { readOptional } from '../proc.js';
@@ -34,7 +35,7 @@ export function checkControlGroup({ linux }: OciSpec, pid: number): Check[] {
   const unique = [...new Set(paths)];
   const observed = unique.length > 1 ? unique : unique[0];
   return [
-    check('linux.cgroupsPath', linux.cgroupsPath, observed, source),
+    check('linux.cgroupsPath', locateCgroup(linux.cgroupsPath), observed, source),
     ...checkResources(linux.resources, openGroup(entries, isUnified)),
   ];
 }
