@@ -24,8 +24,8 @@ check() { # case, expected status, minutes, what is told
   fi
 }
 
-check good 0 3 '1 passed, 0 failed, 0 skipped in the guest'
-check broken 1 3 'FAILED in the guest: .*vitest ended with 1'
-check hanging 1 2 'the guest is about to hang'
-check dying 1 3 'the guest did not come to the end of its tests'
+check good 0 6 '1 passed, 0 failed, 0 skipped in the guest'
+check broken 1 6 'FAILED in the guest: .*vitest ended with 1'
+check hanging 1 3 'the guest is about to hang'
+check dying 1 6 'the guest did not come to the end of its tests'
 exit "$failed"

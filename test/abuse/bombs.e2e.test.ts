@@ -9,6 +9,7 @@ import { nameStateDirectory } from '../../src/session/context.js';
 import { LOG_BYTES } from '../../src/session/logs.js';
 import { context } from '../support/context.js';
 import { observe, type State } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { openAbuse } from './probe.js';
 
 const MIB = 1024 * 1024;
@@ -22,7 +23,7 @@ beforeAll(async () => {
 });
 
 async function answer(session: Session): Promise<string> {
-  return (await session.exec('echo', ['here'], { timeoutMs: 20_000 })).stdout;
+  return (await session.exec('echo', ['here'], { timeoutMs: relax(20_000) })).stdout;
 }
 
 /** What there is beside the neighbour's FIFOs, of which each exec takes two. */
@@ -43,21 +44,21 @@ async function endure(policy: CreateOptions, goOff: (session: Session) => Promis
   } finally {
     await session.destroy();
   }
-  await expect.poll(() => observeOthers([session.sessionId]), { timeout: 10_000 }).toEqual(before);
+  await expect.poll(() => observeOthers([session.sessionId]), { timeout: relax(10_000) }).toEqual(before);
   expect(await answer(neighbour)).toBe('here\n');
 }
 
-describe('bombs', { timeout: 120_000 }, () => {
+describe('bombs', { timeout: relax(120_000) }, () => {
   test('of processes: no more of them than were allowed', () =>
     endure({}, async (session) => {
       await session.spawn('bomb', ['processes']);
-      await expect.poll(async () => (await session.stats()).pids, { timeout: 20_000 }).toBe(48);
+      await expect.poll(async () => (await session.stats()).pids, { timeout: relax(20_000) }).toBe(48);
     }));
 
   test('of memory: it ends by the limit, and the session lives on', () =>
     endure({}, async (session) => {
       const free = freemem();
-      const { exitCode, oomKilled } = await session.exec('bomb', ['memory'], { timeoutMs: 30_000 });
+      const { exitCode, oomKilled } = await session.exec('bomb', ['memory'], { timeoutMs: relax(30_000) });
       expect({ exitCode, oomKilled }).toEqual({ exitCode: 137, oomKilled: true });
       expect(free - freemem()).toBeLessThan(1024 * MIB);
       expect(await answer(session)).toBe('here\n');
@@ -65,7 +66,7 @@ describe('bombs', { timeout: 120_000 }, () => {
 
   test('of memory, in every process at once', () =>
     endure({}, async (session) => {
-      const execs = Array.from({ length: 8 }, () => session.exec('bomb', ['memory'], { timeoutMs: 30_000 }));
+      const execs = Array.from({ length: 8 }, () => session.exec('bomb', ['memory'], { timeoutMs: relax(30_000) }));
       for (const { exitCode } of await Promise.all(execs)) expect(exitCode).toBe(137);
     }));
 
@@ -79,7 +80,7 @@ describe('bombs', { timeout: 120_000 }, () => {
   test.each(['/dev/shm', '/run', '/dev', '/tmp'])('that fills %s: its size or the limit of memory ends it', (path) =>
     endure({ readOnlyRootfs: true }, async (session) => {
       const script = `dd if=/dev/zero of=${path}/full bs=1M count=1000; echo $?`;
-      const { stdout, stderr } = await session.exec('sh', ['-c', script], { timeoutMs: 30_000 });
+      const { stdout, stderr } = await session.exec('sh', ['-c', script], { timeoutMs: relax(30_000) });
       const isFull = /No space left/.test(stderr) && stdout === '1\n';
       expect({ stdout, isEnded: isFull || stdout === '137\n' }).toMatchObject({ isEnded: true });
       // What is held there counts as memory of the session, and is free again with it.
@@ -91,28 +92,28 @@ describe('bombs', { timeout: 120_000 }, () => {
     endure({ resources: {} }, async (session) => {
       for (const path of ['/dev/shm', '/run']) {
         const script = `dd if=/dev/zero of=${path}/full bs=1M count=1000 2>&1; stat -c %s ${path}/full; rm ${path}/full`;
-        const { stdout } = await session.exec('sh', ['-c', script], { timeoutMs: 30_000 });
+        const { stdout } = await session.exec('sh', ['-c', script], { timeoutMs: relax(30_000) });
         expect(stdout).toMatch(/No space left[\s\S]*\n67108864\n$/);
       }
     }));
 
   test('of output: a log keeps its size, and an exec what it was told to keep', () =>
     endure({ command: ['sh', '-c', 'exec yes 0123456789abcdef'] }, async (session) => {
-      const { truncated, stdout } = await session.exec('yes', [], { timeoutMs: 2_000, maxBuffer: MIB });
+      const { truncated, stdout } = await session.exec('yes', [], { timeoutMs: relax(2_000), maxBuffer: MIB });
       expect(stdout.length).toBeLessThanOrEqual(MIB);
       expect(truncated.stdout).toBeGreaterThan(0);
       const { stateRoot } = context;
       const log = join(nameStateDirectory(stateRoot, new Channel(context)), session.sessionId, 'stdout.log');
       const written = async () => (await stat(log)).size;
-      await expect.poll(written, { timeout: 60_000 }).toBeGreaterThan(8 * LOG_BYTES);
+      await expect.poll(written, { timeout: relax(60_000) }).toBeGreaterThan(8 * LOG_BYTES);
       const blocks = async () => (await stat(log)).blocks * 512;
-      await expect.poll(blocks, { timeout: 20_000 }).toBeLessThan(6 * LOG_BYTES);
+      await expect.poll(blocks, { timeout: relax(20_000) }).toBeLessThan(6 * LOG_BYTES);
     }));
 });
 
 test('the bombs are real: without limits of its own one goes on', async () => {
   await using session = await provider.createSession({ resources: { pidsLimit: 200, memoryMb: 256, cpus: 0.5 } });
   await session.spawn('bomb', ['processes']);
-  await expect.poll(async () => (await session.stats()).pids, { timeout: 20_000 }).toBe(200);
+  await expect.poll(async () => (await session.stats()).pids, { timeout: relax(20_000) }).toBe(200);
   await session.kill();
 });

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { RemoteProcess } from '../../../src/session/supervisor/process.js';
 import { encodeFrame, encodeHello, encodeNumbers, request } from '../../../src/session/supervisor/protocol.js';
 import { onlyOn } from '../../support/context.js';
+import { relax } from '../../support/patience.js';
 import { createRandom, seed } from '../recovery/seed.js';
 import { Program, readText } from './program.js';
 
@@ -43,7 +44,7 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     `;
     const inside = spawnSync('nsenter', [`--pid=/proc/${program.pid}/ns/pid`, process.execPath, '-e', script]);
     expect(inside.stdout.toString()).toBe('closed\n');
-    const outside = spawnSync(process.execPath, ['-e', `${script}; setTimeout(() => socket.destroy(), 500)`]);
+    const outside = spawnSync(process.execPath, ['-e', `${script}; setTimeout(() => socket.destroy(), ${relax(500)})`]);
     expect(outside.stdout.toString()).toBe('told 24\nclosed\n');
   });
 
