@@ -17,6 +17,8 @@ LimitCORE=infinity
 TasksMax=infinity
 OOMScoreAdjust=-999
 UNIT
+  # Profiles of Debian's that nothing here wants, at a third of the time that the boot takes.
+  ln -s /dev/null /etc/systemd/system/apparmor.service
   exec /lib/systemd/systemd --unit=tests.service
 fi
 
