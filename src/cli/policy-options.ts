@@ -17,6 +17,7 @@ export const policyOptions = {
   volume: { type: 'string', short: 'v', multiple: true, hint: 'file' },
   network: { type: 'string', hint: ['none', 'default', 'host'] },
   publish: { type: 'string', short: 'p', multiple: true },
+  allow: { type: 'string', multiple: true },
   dns: { type: 'string', multiple: true },
   profile: { type: 'string', hint: ['default', 'strict', 'permissive'] },
   policy: { type: 'string', hint: 'file' },
@@ -32,6 +33,7 @@ interface PolicyValues {
   volume?: string[];
   network?: string;
   publish?: string[];
+  allow?: string[];
   dns?: string[];
   profile?: string;
   policy?: string;
@@ -49,11 +51,12 @@ export async function readPolicyOptions(values: PolicyValues): Promise<Isolation
     ...(pids === undefined ? {} : { pidsLimit: parseNumber('pids-limit', pids) }),
   };
   const capabilities = { ...base.capabilities, ...(add ? { add } : {}), ...(drop ? { drop } : {}) };
-  const { network: name, publish, dns } = values;
+  const { network: name, publish, allow, dns } = values;
   const network = {
     ...base.network,
     ...(name === undefined || name === 'none' ? {} : { name }),
     ...(publish && { ports: publish }),
+    ...(allow && { allow }),
     ...(dns && { dns }),
   };
   const mounts = [...(base.mounts ?? []), ...volume.map(parseVolume)];
@@ -62,6 +65,7 @@ export async function readPolicyOptions(values: PolicyValues): Promise<Isolation
     ...(Object.keys(resources).length > 0 ? { resources } : {}),
     ...(Object.keys(capabilities).length > 0 ? { capabilities } : {}),
     ...(mounts.length > 0 ? { mounts } : {}),
+    ...(allow && { networkMode: 'allowlist' }),
     ...(name === undefined ? {} : { networkMode: name === 'none' ? 'none' : 'full' }),
     ...(Object.keys(network).length > 0 ? { network } : {}),
     ...(readOnly ? { readOnlyRootfs: true } : {}),

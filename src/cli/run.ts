@@ -14,7 +14,7 @@ import { connectionOptions, defineVerb } from './verb.js';
 export const runVerb = defineVerb({
   usage:
     'cadre-containerd run [--rm] [-d] [-i] [-t] [-e NAME=VALUE] [-w DIRECTORY] [-u USER] [-v SOURCE:TARGET[:ro]] [-m SIZE] ' +
-    '[--cpus N] [--pids-limit N] [--read-only] [--cap-add NAME] [--cap-drop NAME] [--network none|NAME] [-p [[ADDRESS:]PORT:]PORT[/udp]] [--dns ADDRESS] [--profile NAME] [--policy FILE] ' +
+    '[--cpus N] [--pids-limit N] [--read-only] [--cap-add NAME] [--cap-drop NAME] [--network none|NAME] [--allow RULE] [-p [[ADDRESS:]PORT:]PORT[/udp]] [--dns ADDRESS] [--profile NAME] [--policy FILE] ' +
     '[--name NAME] [--runtime NAME] [--executor auto|task|supervisor] [--ttl DURATION] [--timeout DURATION] IMAGE [COMMAND [ARGUMENT...]]',
   summary: 'run a command in a session of its own, which is removed with it; with --ttl the session stays for so long',
   example: 'cadre-containerd run --rm -it -m 256m --cpus 0.5 busybox:1 sh',

@@ -15,7 +15,7 @@ export interface ForwardOptions {
 }
 
 /** Where connections lead: into a network namespace, or to an address that this host reaches. */
-export type ForwardTarget = { netns: string; address?: string } | { address: string };
+export type ForwardTarget = { netns: string } | { address: string };
 
 /**
  * Runs in the network namespace and hands over connections made there: a socket belongs to the namespace that it was made
@@ -24,7 +24,7 @@ export type ForwardTarget = { netns: string; address?: string } | { address: str
 const DIALER = `
 const { connect } = require('node:net');
 process.on('disconnect', () => process.exit());
-process.on('message', ({ id, port, hosts }) => dial(id, port, hosts));
+process.on('message', ({ id, port }) => dial(id, port, ['127.0.0.1', '::1']));
 function dial(id, port, [host, ...others]) {
   const socket = connect({ host, port, allowHalfOpen: true });
   socket.pause();
@@ -76,7 +76,7 @@ export function checkForward(options: ForwardOptions): void {
 /** Throws `already-exists` for a local port that is in use. */
 export async function openForward(target: ForwardTarget, options: ForwardOptions): Promise<PortForward> {
   const { targetPort, localPort = 0 } = options;
-  const dialer = 'netns' in target ? new NamespaceDialer(target) : new AddressDialer(target.address);
+  const dialer = 'netns' in target ? new NamespaceDialer(target.netns) : new AddressDialer(target.address);
   const sockets = new Set<Socket>();
   const keep = (socket: Socket) => {
     sockets.add(socket);
@@ -139,11 +139,7 @@ class NamespaceDialer implements Dialer {
   readonly #waiting = new Map<number, { resolve: (socket: Socket) => void; reject: (error: Error) => void }>();
   #last = 0;
 
-  readonly #hosts: string[];
-
-  /** Without an address, what listens on loopback there. */
-  constructor({ netns, address }: { netns: string; address?: string }) {
-    this.#hosts = address === undefined ? ['127.0.0.1', '::1'] : [address];
+  constructor(netns: string) {
     const args = [`--net=${netns}`, process.execPath, '--eval', DIALER];
     this.#child = spawn(findTool('nsenter'), args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], env: {} });
     this.#child.on('message', ({ id, code }: { id: number; code?: string }, socket) => {
@@ -163,7 +159,7 @@ class NamespaceDialer implements Dialer {
     const id = ++this.#last;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#child.send({ id, port, hosts: this.#hosts }, (error) => error && reject(error));
+      this.#child.send({ id, port }, (error) => error && reject(error));
     });
   }
 

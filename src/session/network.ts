@@ -8,7 +8,7 @@ import { listAddresses, listOpenPorts, plug, unplugAll } from '../network/plug.j
 import { findMissing } from '../network/plugins.js';
 import type { OpenPort } from '../network/ports.js';
 import { explainNoRedirect } from '../network/prerequisites.js';
-import { findGate, GATE_ADDRESS, nameGate, raiseWall, SESSION_ADDRESS } from '../network/wall.js';
+import { findGate, GATE_ADDRESS, raiseWall, SESSION_ADDRESS } from '../network/wall.js';
 import { NO_ALLOWLIST } from '../policy/capabilities.js';
 import { HOST_NETWORK } from '../policy/ports.js';
 import { classifyRuntime } from '../policy/runtimes.js';
@@ -140,15 +140,11 @@ export async function findForwardTarget(
 ): Promise<ForwardTarget> {
   const directory = join(context.directory, id);
   if (classifyRuntime(runtime) !== 'kata') return { netns: `/proc/${pid}/ns/net` };
-  if (classifyNetwork(asked.policy) === 'gated') {
-    return { netns: nameNamespace(nameGate(directory)), address: SESSION_ADDRESS };
-  }
   const [attachment] = await readAttachments(directory);
   const [address] = listAddresses(attachment?.result ?? {});
   if (address !== undefined) return { address };
-  throw new DriverError('failed-precondition', `session ${id} has no address: its networkMode is none`, {
-    operation: 'forward',
-  });
+  const message = `session ${id} has no address on this host: its networkMode is ${asked.policy.networkMode}`;
+  throw new DriverError('failed-precondition', message, { operation: 'forward' });
 }
 
 /** One more interface, in the network of that name; resolves with its addresses. */

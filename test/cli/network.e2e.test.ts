@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { cadre, cadreEnv } from './cadre.js';
 
 cadre('import', context.images.dockerArchive);
@@ -42,6 +44,32 @@ test('forward: a port of a session without a network, until it is interrupted', 
   forward.kill('SIGINT');
   expect(await once(forward, 'exit')).toEqual([0, null]);
   expect(cadre('rm', '-f', 'served').status).toBe(0);
+});
+
+test('enforce: has the allowlist of a session that nobody else has, until it is interrupted', async () => {
+  const allowed = cadre(
+    'run',
+    '-d',
+    '--ttl',
+    '10m',
+    '--name',
+    'listed',
+    '--allow',
+    'example.org',
+    image,
+    'sleep',
+    '1000',
+  );
+  expect(allowed).toMatchObject({ status: 0, stderr: '' });
+  const enforce = spawn(process.execPath, ['dist/cli/main.js', 'enforce'], { env: cadreEnv, stdio: 'ignore' });
+  const children = `/proc/${enforce.pid}/task/${enforce.pid}/children`;
+  await expect.poll(() => readFileSync(children, 'utf8'), { timeout: relax(20_000) }).not.toBe('');
+  const [helper] = readFileSync(children, 'utf8').split(' ');
+  expect(readFileSync(`/proc/${helper}/cmdline`, 'utf8')).toMatch(/gate-linux.*listed/);
+  enforce.kill('SIGINT');
+  expect(await once(enforce, 'exit')).toEqual([0, null]);
+  expect(existsSync(`/proc/${helper}`)).toBe(false);
+  expect(cadre('rm', '-f', 'listed').status).toBe(0);
 });
 
 test.each([

@@ -50,6 +50,19 @@ const read = (id: string, name: string) => readFileSync(join(directory, 'record'
 const readConfig = (id: string) => JSON.parse(read(id, 'config.json').toString()) as OciSpec;
 
 describe('kata', () => {
+  test('is given the namespace whose link ends at the gate of an allowlist', async () => {
+    await using provider = await openOwn();
+    await using session = await provider.createSession({ networkMode: 'allowlist' });
+    const { sessionId: id } = session;
+    const [network] = readConfig(id).linux.namespaces.filter(({ type }) => type === 'network');
+    expect(network?.path).toMatch(new RegExp(`^${stateRoot}/.*/${id}/netns$`));
+    const { checks } = await session.verify();
+    const seen = checks.filter((check) => check.ok).map(({ field }) => field);
+    expect(seen).toEqual(['linux.namespaces.network', 'network.link', 'network.redirect', 'network.enforcer']);
+    // Where nobody sees inside, its ports would be reached by their address, which is the gate's alone to know.
+    await expect(session.forward({ targetPort: 80 })).rejects.toMatchObject({ code: 'failed-precondition' });
+  });
+
   test('is started by its name, told of no options, and given a document of its own', async () => {
     const scope = { address: daemon.address, root: daemon.root, namespace, stateRoot };
     await using provider = await openOwn();

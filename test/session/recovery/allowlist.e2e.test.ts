@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type AuditEvent, ContainerdProvider, type IsolationPolicy, type Session } from '../../../src/index.js';
 import { nameStateDirectory } from '../../../src/session/context.js';
+import { context } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
@@ -14,6 +15,7 @@ import { Worker } from './worker.js';
 
 const { scope, options, provider, channel, reapAll } = await openPrivateHost();
 const directory = nameStateDirectory(scope.stateRoot, channel);
+const hasUserns = provider.capabilities().unsupported.userns === undefined && context.generation.startsWith('2.');
 const run = promisify(execFile);
 const SOON = { timeout: relax(20_000), interval: 200 };
 
@@ -113,6 +115,16 @@ test('what nobody enforces is closed, and opens when it is taken up, with the se
   expect(await settle(scope, before)).toEqual(before);
   await expect.poll(listHelpers, SOON).toEqual([]);
   expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(`${directory}/`);
+});
+
+test.runIf(hasUserns)('in a user namespace, whose network is its own', async () => {
+  await using session = await provider.createSession({ ...asPolicy(), userns: true });
+  for (const _ of ['made', 'started again']) {
+    expect(await get(session.sessionId)).toBe('web');
+    expect(await get(session.sessionId, other)).toBe('');
+    await session.stop({ timeoutMs: 100 });
+    await session.start();
+  }
 });
 
 test('what is neither TCP nor a question goes nowhere, and is told of', async () => {
