@@ -13,7 +13,17 @@ test('a host on which sessions run is healthy, and every check is told', () => {
   const { status, healthy, checks } = diagnose();
   expect({ status, healthy }).toEqual({ status: 0, healthy: true });
   expect([...checks.keys()].sort()).toEqual(
-    ['cgroup', 'containerd', 'init', 'network', 'overlayfs', 'runc', 'seccomp', 'shim of io.containerd.runc.v2'].sort(),
+    [
+      'allowlist',
+      'cgroup',
+      'containerd',
+      'init',
+      'network',
+      'overlayfs',
+      'runc',
+      'seccomp',
+      'shim of io.containerd.runc.v2',
+    ].sort(),
   );
   expect(checks.get('containerd')?.found).toContain(context.version);
   const { status: tableStatus, stdout } = cadre('doctor');
