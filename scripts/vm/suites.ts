@@ -14,7 +14,7 @@ export const NEWEST: readonly string[] = [
   'test/session/userns.e2e.test.ts',
 ];
 
-/** With --all, on every generation: half an hour of an emulated processor. */
+/** With --all, on every generation. */
 export const FURTHER: readonly string[] = [
   'test/abuse/attempts.e2e.test.ts',
   'test/abuse/bombs.e2e.test.ts',
