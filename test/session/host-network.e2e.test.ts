@@ -133,6 +133,19 @@ describe('behind the shim of Kata', () => {
     expect(stdout).toBe(`eth0\nlo\n${internet.gateway}\n`);
     expect(await session.ports()).toHaveLength(1);
     await session.destroy();
+    await internet.setRecords({ 'web.allowed.test': { addresses: [internet.web], ttl: 60 } });
+    await using closed = await provider.createSession({
+      networkMode: 'allowlist',
+      network: { dns: [internet.dns], allow: ['web.allowed.test'] },
+    });
+    // A client that ends its side before the answer is taken for one that has gone.
+    const ask = async (name: string) => {
+      const script = `(printf 'GET / HTTP/1.0\\r\\nHost: ${name}\\r\\n\\r\\n'; sleep 4) | nc -w 10 ${internet.web} 80 | head -n 1`;
+      return (await closed.exec('sh', ['-c', `ls /sys/class/net; ${script}`])).stdout.trim();
+    };
+    expect(await ask('web.allowed.test')).toBe('eth0\nlo\nHTTP/1.1 200 OK');
+    expect(await ask('other.denied.test')).toBe('eth0\nlo\nHTTP/1.1 403 Forbidden');
+    await closed.destroy();
     expect(await settle({ ...scope, ids: [id] }, before)).toEqual(before);
   });
 });
