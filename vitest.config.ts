@@ -13,19 +13,20 @@ const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input
  * that are killed, what verify reads back, sources that are swapped), or chooses its runtime itself.
  */
 const MORE = [
-  ...[
-    'audit/audit',
-    'commit',
-    'diff',
-    'exec-abort',
-    'exec-many',
-    'exec-taken',
-    'exec-volume',
-    'fork',
-    'labels',
-    'logs-durable',
-  ],
-  ...['mounts', 'secrets', 'stats', 'update'],
+  'audit/audit',
+  'commit',
+  'diff',
+  'exec-abort',
+  'exec-many',
+  'exec-taken',
+  'exec-volume',
+  'fork',
+  'labels',
+  'logs-durable',
+  'mounts',
+  'secrets',
+  'stats',
+  'update',
 ];
 
 export default defineConfig({

@@ -25,7 +25,7 @@ export async function checkHealth(
   {
     runtime,
     runtimeBinary,
-    runtimeOptions: { configPath },
+    runtimeOptions: { configPath, systemdCgroup },
     snapshotter,
   }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'runtimeOptions' | 'snapshotter'>,
 ): Promise<HealthResult> {
@@ -55,7 +55,7 @@ export async function checkHealth(
       more = { ...more, version };
       return [{ ...checkContainerd(version), found: `containerd ${version} answers at ${address}` }];
     });
-    const request = { runtime: nameRuntime(runtime), runtimeBinary, configPath };
+    const request = { runtime: nameRuntime(runtime), runtimeBinary, configPath, systemdCgroup };
     await attempt('runtime', 'see that the host can be looked at', () => runtimes.check(request, { isReachable }));
     checks.push(...checkBinary(runtimeBinary));
   }

@@ -280,8 +280,8 @@ export class ContainerdProvider implements AsyncDisposable {
   async #requireRuntime(runtime = this.#options.runtime): Promise<void> {
     const { runtimeBinary, runtimeOptions } = this.#options;
     const { runtimes, version = '' } = this.#connection;
-    const { configPath } = runtimeOptions;
-    await runtimes.require({ runtime: nameRuntime(runtime), runtimeBinary, configPath }, version);
+    const { configPath, systemdCgroup } = runtimeOptions;
+    await runtimes.require({ runtime: nameRuntime(runtime), runtimeBinary, configPath, systemdCgroup }, version);
   }
 
   #check({ session, policy }: AskedOptions, host: HostFacts): void {

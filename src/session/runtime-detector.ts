@@ -9,7 +9,7 @@ import { askShim } from './shim.js';
 const FRESH_MS = 60_000;
 
 /** A runtime that sessions are to have. */
-export type RuntimeRequest = Pick<FactsRequest, 'runtime' | 'runtimeBinary' | 'configPath'>;
+export type RuntimeRequest = Pick<FactsRequest, 'runtime' | 'runtimeBinary' | 'configPath' | 'systemdCgroup'>;
 
 export interface DetectorOptions {
   /** See `FactsRequest.hostRoot`. */
@@ -42,7 +42,7 @@ export class RuntimeDetector {
    * missing is never replaced by another runtime.
    */
   require(request: RuntimeRequest, version: string): Promise<void> {
-    const key = JSON.stringify([request.runtime, request.runtimeBinary, request.configPath, version]);
+    const key = JSON.stringify({ ...request, version });
     const known = this.#found.get(key);
     if (known !== undefined && Date.now() - known.since < FRESH_MS) return known.looking;
     const looking = this.#look(request, version);

@@ -27,6 +27,8 @@ export interface FactsRequest {
   runtimeBinary?: string | undefined;
   /** Kata's configuration, where one was chosen. */
   configPath?: string | undefined;
+  /** Control groups are to be systemd's. */
+  systemdCgroup?: boolean | undefined;
   daemon?: DaemonProcess | undefined;
   /** What the shim itself said to containerd 2; undefined where it was not asked. */
   answers?: boolean | undefined;
@@ -53,6 +55,8 @@ export async function readRuntimeFacts(request: FactsRequest): Promise<RuntimeFa
     virtualization: hasVirtualization(join(hostRoot, '/proc/cpuinfo')),
     configuration: findConfiguration(request, hostRoot),
     missingTools: listMissingTools(),
+    // sd_booted(3)
+    systemd: request.systemdCgroup ? existsSync(join(hostRoot, '/run/systemd/system')) : undefined,
     kataCheck: kataRuntime === undefined ? undefined : await runKataCheck(kataRuntime),
   };
 }

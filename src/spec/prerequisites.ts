@@ -39,6 +39,8 @@ export interface RuntimeFacts {
   configuration: { path: string; isThere: boolean };
   /** Programs that a network namespace needs, which Kata has to be given, and that are not there. */
   missingTools: string[];
+  /** Whether systemd runs this host; undefined where control groups are not to be its. */
+  systemd?: boolean | undefined;
   /** Outcome of `kata-runtime check`; undefined where it was not run. */
   kataCheck?: { passed: boolean; says: string } | undefined;
 }
@@ -78,7 +80,7 @@ export function checkRuntime(runtime: string, facts: RuntimeFacts): HostCheck[] 
     // Where containerd's own places could not be read, it may find what was not found here.
     otherwise: facts.isCertain ? 'failed' : 'warning',
   });
-  if (kind === 'runc') return [shim, checkRunc(facts)];
+  if (kind === 'runc') return [shim, checkRunc(facts), ...checkSystemd(facts)];
   return kind === 'kata' ? [shim, ...checkKata(facts)] : [shim];
 }
 
@@ -90,6 +92,13 @@ export function tellShim(runtime: string): string {
   return classifyRuntime(runtime) === 'kata'
     ? `install Kata Containers 3 or later and link ${place}`
     : `install ${place}`;
+}
+
+function checkSystemd({ systemd }: RuntimeFacts): HostCheck[] {
+  if (systemd === undefined) return [];
+  const found = systemd ? 'the init of this host' : 'systemd is not the init of this host: no /run/systemd/system';
+  const remedy = 'drop runtimeOptions.systemdCgroup, or set it where systemd runs';
+  return [judge('systemd', systemd, { found, remedy })];
 }
 
 function checkKata(facts: RuntimeFacts): HostCheck[] {

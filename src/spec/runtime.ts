@@ -6,7 +6,7 @@ import { classifyRuntime } from '../policy/runtimes.js';
 export interface RuntimeOptions {
   /** Of other runtimes than runc: the shim's configuration, such as Kata's `configuration-qemu.toml`. */
   configPath?: string;
-  /** Of runc: control groups are made by systemd, below `system.slice`. Defaults to false. */
+  /** Of runc: control groups are made by systemd, below `system.slice`; refused where it does not run the host. Defaults to false. */
   systemdCgroup?: boolean;
   /** Of runc: path of a control group that is there, for the shim itself. */
   shimCgroup?: string;

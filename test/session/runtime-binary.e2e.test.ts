@@ -1,10 +1,11 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { context } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { onHostWith } from '../support/needs.js';
 import { openProvider } from '../support/provider.js';
+import { findShim } from './shim.js';
 
 async function runThrough(runtimeBinary: string) {
   // Its supervisor would start commands without it.
@@ -71,4 +72,33 @@ test('gVisor behind the shim of runc is refused by name, as it has one of its ow
     mismatchedAttributes: ['runtimeBinary'],
     message: expect.stringContaining('io.containerd.runsc.v1'),
   });
+});
+
+test('the shim is in the control group that was named for it, and its session is not', async () => {
+  const name = `shims-of-${context.namespace}`;
+  const root = '/sys/fs/cgroup';
+  const isGroup = (path: string) => existsSync(join(path, 'cgroup.procs'));
+  const hierarchies = isGroup(root) ? [root] : readdirSync(root).map((entry) => join(root, entry));
+  const groups = hierarchies.filter(isGroup).map((hierarchy) => join(hierarchy, name));
+  try {
+    for (const group of groups) {
+      mkdirSync(group);
+      // Of cgroup v1: nothing can enter a set without any (cpusets.rst).
+      for (const file of ['cpuset.cpus', 'cpuset.mems'].filter((each) => existsSync(join(group, each)))) {
+        if (!isGroup(root)) writeFileSync(join(group, file), readFileSync(join(group, '..', file)));
+      }
+    }
+    const provider = await openProvider({ runtimeOptions: { shimCgroup: `/${name}` } });
+    await using session = await provider.createSession();
+    const { sessionId } = session;
+    expect(readFileSync(`/proc/${findShim(sessionId)}/cgroup`, 'utf8')).toMatch(new RegExp(`:/${name}$`, 'm'));
+    expect((await session.verify()).checks.filter(({ ok }) => !ok)).toEqual([]);
+    await session.destroy();
+    // It ends a moment after its session.
+    await expect
+      .poll(() => groups.every((group) => readFileSync(join(group, 'cgroup.procs'), 'utf8') === ''))
+      .toBe(true);
+  } finally {
+    for (const group of groups.filter((each) => existsSync(each))) rmdirSync(group);
+  }
 });

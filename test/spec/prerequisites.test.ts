@@ -123,3 +123,15 @@ test.each([
   expect(nameShim(runtime)).toBe(shim);
   expect(nameKataConfiguration(runtime)).toBe(configuration);
 });
+
+test('control groups of systemd need systemd, where they are asked for', () => {
+  expect(failing('io.containerd.runc.v2', { ...complete, systemd: true })).toEqual([]);
+  expect(failing('io.containerd.runc.v2', { ...complete, systemd: false })).toEqual([
+    {
+      name: 'systemd',
+      state: 'failed',
+      found: 'systemd is not the init of this host: no /run/systemd/system',
+      remedy: 'drop runtimeOptions.systemdCgroup, or set it where systemd runs',
+    },
+  ]);
+});
