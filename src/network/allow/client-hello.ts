@@ -1,4 +1,5 @@
 import { readWireName } from '../../policy/allow.js';
+import { MAX_RECORDS } from './limits.js';
 
 /** What the first bytes of a connection are; without a name the client has sent none. */
 export type Hello = { state: 'more' } | { state: 'bad'; reason: string } | { state: 'hello'; name?: string };
@@ -31,19 +32,21 @@ export function readClientHello(bytes: Buffer): Hello {
 
 /** The body of the first message, which may be spread over records; undefined as long as it is not complete. */
 function joinRecords(bytes: Buffer): Buffer | undefined {
-  let message = Buffer.alloc(0);
+  const pieces: Buffer[] = [];
+  let length = 0;
   for (let at = 0; at < bytes.length; ) {
     if (bytes[at] !== HANDSHAKE) throw new Malformed('no handshake of TLS');
     if (at + 1 < bytes.length && bytes[at + 1] !== 3) throw new Malformed('no version of TLS');
     if (at + 5 > bytes.length) return undefined;
-    const length = bytes.readUInt16BE(at + 3);
-    if (length === 0 || length > MAX_RECORD) throw new Malformed('a record of no length that TLS has');
-    message = Buffer.concat([message, bytes.subarray(at + 5, at + 5 + length)]);
-    if (message[0] !== undefined && message[0] !== CLIENT_HELLO) throw new Malformed('no ClientHello');
-    if (message.length >= 4 && message.length >= 4 + message.readUIntBE(1, 3)) {
-      return message.subarray(4, 4 + message.readUIntBE(1, 3));
-    }
-    at += 5 + length;
+    const size = bytes.readUInt16BE(at + 3);
+    if (size === 0 || size > MAX_RECORD) throw new Malformed('a record of no length that TLS has');
+    const piece = bytes.subarray(at + 5, at + 5 + size);
+    if (pieces.length === 0 && piece.length > 0 && piece[0] !== CLIENT_HELLO) throw new Malformed('no ClientHello');
+    if (pieces.push(piece) > MAX_RECORDS) throw new Malformed('a ClientHello in too many pieces');
+    length += piece.length;
+    at += 5 + size;
+    const end = length < 4 ? Number.POSITIVE_INFINITY : 4 + Buffer.concat(pieces, 4).readUIntBE(1, 3);
+    if (length >= end) return Buffer.concat(pieces).subarray(4, end);
   }
   return undefined;
 }

@@ -13,8 +13,9 @@ export const MAX_PINS = 8_192;
 export const MAX_TTL_MS = 300_000;
 /** For how long an address can be connected to when the answer that named it has run out, in ms. */
 export const PIN_GRACE_MS = 30_000;
-/** A ClientHello with everything that is in use takes 2 KiB; five records are 80. */
-export const MAX_HELLO = 65_536;
+/** Bytes and records of a ClientHello, which is looked at again for each packet. With everything in use it has 2 KiB, in one. */
+export const MAX_HELLO = 16_384;
+export const MAX_RECORDS = 64;
 /** Within which a connection has said what it wants, in ms. */
 export const OPENING_MS = 10_000;
 /** For a connection outwards, in ms. */
