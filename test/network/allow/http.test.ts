@@ -9,7 +9,7 @@ import { countRuns } from '../../support/runs.js';
 import { type Gate, openGate, readAll } from './gate.js';
 
 // Sockets wait for a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 120_000 });
+vi.setConfig({ testTimeout: 190_000 });
 
 const SERVER = '93.184.215.7';
 const OTHER = '93.184.215.8';
@@ -155,10 +155,10 @@ test('WebSocket passes, and another protocol is not changed to', async () => {
   socket.on('data', (bytes) => {
     got += bytes;
   });
-  await vi.waitUntil(() => got.endsWith('frame'), 20_000);
+  await vi.waitUntil(() => got.endsWith('frame'), 90_000);
   expect(got).toMatch(/^HTTP\/1\.1 101 Switching Protocols\r\n/);
   socket.write(' more');
-  await vi.waitUntil(() => got.endsWith('frame more'), 20_000);
+  await vi.waitUntil(() => got.endsWith('frame more'), 90_000);
   const upgrade = (protocol: string, rest = '\r\n') =>
     `GET /plain HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAA\r\nUpgrade: ${protocol}\r\n${rest}`;
   const answer = await send(await connect(), `${upgrade('h2c')}PRI * HTTP/2.0\r\n\r\n`);
