@@ -20,7 +20,7 @@ const MORE = [
   'exec-many',
   'exec-taken',
   'exec-volume',
-  'fork',
+
   'labels',
   'logs-durable',
   'mounts',
