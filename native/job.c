@@ -261,11 +261,16 @@ static void set_exit(struct job *job, uint32_t code) {
 }
 
 void job_reaped(pid_t pid, int state) {
-  for (struct job *job = jobs; job != NULL; job = job->next)
+  for (struct job *job = jobs, *next; job != NULL; job = next) {
+    next = job->next;
+    /* It may have been born and have ended since we last heard of it. */
+    struct pollfd told = {.fd = job->status.fd, .events = POLLIN};
+    if (job->pid == 0 && poll(&told, 1, 0) > 0 && told.revents & POLLIN) on_status(job, POLLIN);
     if (job->pid == pid && !job->exited) {
       uint32_t code = WIFSIGNALED(state) ? 128u + (uint32_t)WTERMSIG(state) : (uint32_t)WEXITSTATUS(state);
       return set_exit(job, code);
     }
+  }
 }
 
 static void fail(struct job *job, uint32_t error, uint32_t stage) {
@@ -287,10 +292,10 @@ static void on_status(void *subject, uint32_t events) {
   ssize_t size = read(job->status.fd, &report, sizeof report);
   if (size != (ssize_t)sizeof report) {
     watch_close(&job->status);
-    if (job->exited) return;
     /* Something inside killed the reaper: its command is our child now, unless it had ended before without a word. */
     if (job->pid == 0) return fail(job, ECHILD, STAGE_FORK);
     if (!job->started) begun(job);
+    if (job->exited) return;
     reap_children();
     if (!job->exited && kill(job->pid, 0) != 0) set_exit(job, LOST_CODE);
     return;

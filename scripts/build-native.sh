@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Builds the supervisor and the gate of native/ into native/bin, static and for this machine, or for every architecture that the
-# package is for: `bash scripts/build-native.sh all`.
+# Builds the supervisor and the gate of native/ into native/bin, static.
+#
+#   bash scripts/build-native.sh            for this machine
+#   bash scripts/build-native.sh all        for every architecture that the package is for
+#   bash scripts/build-native.sh sanitize   the supervisor, with the sanitizers, as native/build/supervisor
 set -euo pipefail
 cd "$(dirname "$0")/../native"
-flags='-std=c11 -D_GNU_SOURCE -Os -static -s -Wall -Wextra -Werror -fno-ident -ffunction-sections -Wl,--gc-sections'
+common='-std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror'
+flags="$common -Os -static -s -fno-ident -ffunction-sections -Wl,--gc-sections"
 
 build() {
   link "$1" "supervisor-linux-$2" ./*.c
@@ -19,8 +23,13 @@ link() {
 }
 
 mkdir -p bin
-case $(uname -m) in
-  x86_64) build musl-gcc x64 ;;
-  aarch64) build musl-gcc arm64 ;;
+case ${1:-}:$(uname -m) in
+  sanitize:*)
+    # shellcheck disable=SC2086
+    mkdir -p build && gcc $common -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -o build/supervisor ./*.c
+    exit
+    ;;
+  *:x86_64) build musl-gcc x64 ;;
+  *:aarch64) build musl-gcc arm64 ;;
 esac
 if [ "${1:-}" = all ] && [ "$(uname -m)" = x86_64 ]; then build aarch64-linux-gnu-gcc arm64; fi

@@ -1,10 +1,11 @@
 // What `npm run soak:exec` runs: execs, one after the other in one session, on a daemon of its own.
 //
-//   npm run soak:exec -- [COUNT] [GENERATION...]
+//   npm run soak:exec -- [--executor task|supervisor] [COUNT] [GENERATION...]
 //
-// Every byte, code and descriptor is checked; ends with 1 when one is wrong.
-import { writeFileSync } from 'node:fs';
+// Every byte, code and descriptor is checked, and the memory of what starts them; ends with 1 when one is wrong.
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { ContainerdProvider } from '../src/index.js';
 import { findShim } from '../test/session/shim.js';
 import { BUSYBOX_REFERENCE, buildDockerArchive } from '../test/support/busybox.js';
@@ -14,8 +15,10 @@ import { countDescriptors } from '../test/support/leaks.js';
 
 /** Both may hold a call that is under way. */
 const SHIM_DRIFT = 2;
+/** In KiB: what allocators keep. */
+const MEMORY_DRIFT = { ours: 64 * 1024, inside: 256 };
 
-async function soak(generation: Generation, count: number): Promise<boolean> {
+async function soak(generation: Generation, count: number, executor: 'task' | 'supervisor'): Promise<boolean> {
   const daemon = await startDaemon({ generation });
   try {
     const archive = join(daemon.root, 'docker.tar');
@@ -23,15 +26,24 @@ async function soak(generation: Generation, count: number): Promise<boolean> {
     const options = { image: BUSYBOX_REFERENCE, address: daemon.address, namespace: nameNamespace() };
     await using provider = new ContainerdProvider({ ...options, stateRoot: join(daemon.root, 'sessions') });
     await provider.importImage(archive);
-    await using session = await provider.createSession({ networkMode: 'none' });
+    await using session = await provider.createSession({ networkMode: 'none', executor });
     const shim = findShim(session.sessionId);
+    const init = Number(readFileSync(`/proc/${shim}/task/${shim}/children`, 'utf8').trim().split(' ')[0]);
     const run = (i: number) => {
       const args = ['-c', 'cat; echo err$1 >&2; exit $2', 'sh', String(i), String(i % 256)];
       return session.exec('sh', args, { input: `in${i}` });
     };
-    await run(0);
+    // What is made once is made, and compiled code is there.
+    for (let i = 0; i < Math.min(count, 1_000); i++) await run(i);
     await settle();
-    const before = { ours: await countDescriptors(), shim: await countDescriptors(shim) };
+    const look = async () => ({
+      ours: await countDescriptors(),
+      shim: await countDescriptors(shim),
+      inside: await countDescriptors(init),
+      memory: readMemory(process.pid),
+      memoryInside: readMemory(init),
+    });
+    const before = await look();
     const started = Date.now();
     let wrong = 0;
     for (let i = 1; i <= count; i++) {
@@ -42,12 +54,17 @@ async function soak(generation: Generation, count: number): Promise<boolean> {
     }
     const perExec = ((Date.now() - started) / count).toFixed(1);
     await settle();
-    const ours = (await countDescriptors()) - before.ours;
-    const theirs = (await countDescriptors(shim)) - before.shim;
+    const after = await look();
+    const drift = Object.fromEntries(
+      Object.entries(before).map(([name, value]) => [name, after[name as keyof typeof after] - value]),
+    ) as typeof before;
     console.log(
-      `containerd ${generation}: ${count} execs, ${wrong} wrong, ${perExec} ms each, descriptors: ours ${ours}, shim ${theirs}`,
+      `containerd ${generation}, ${executor}: ${count} execs, ${wrong} wrong, ${perExec} ms each; descriptors: ours ${drift.ours}, ` +
+        `shim ${drift.shim}, first process ${drift.inside}; KiB: ours ${before.memory} -> ${after.memory}, ` +
+        `first process ${before.memoryInside} -> ${after.memoryInside}`,
     );
-    return wrong === 0 && ours <= 0 && theirs <= SHIM_DRIFT;
+    const isFlat = drift.memory <= MEMORY_DRIFT.ours && drift.memoryInside <= MEMORY_DRIFT.inside;
+    return wrong === 0 && drift.ours <= 0 && drift.shim <= SHIM_DRIFT && drift.inside <= 0 && isFlat;
   } finally {
     await daemon.stop();
   }
@@ -58,9 +75,22 @@ function settle(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 1_000));
 }
 
-const [count = '10000', ...names] = process.argv.slice(2);
+/** Resident, in KiB. */
+function readMemory(pid: number): number {
+  global.gc?.();
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+}
+
+const { values, positionals } = parseArgs({
+  options: { executor: { type: 'string', default: 'task' } },
+  allowPositionals: true,
+});
+const [count = '10000', ...names] = positionals;
+const { executor } = values;
 const unknown = names.filter((name) => !GENERATIONS.some((generation) => generation === name));
-if (!(Number(count) > 0) || unknown.length > 0) throw new Error('usage: soak:exec [COUNT] [GENERATION...]');
+if (!(Number(count) > 0) || unknown.length > 0 || (executor !== 'task' && executor !== 'supervisor')) {
+  throw new Error('usage: soak:exec [--executor task|supervisor] [COUNT] [GENERATION...]');
+}
 for (const generation of GENERATIONS.filter((name) => names.length === 0 || names.includes(name))) {
-  if (!(await soak(generation, Number(count)))) process.exitCode = 1;
+  if (!(await soak(generation, Number(count), executor))) process.exitCode = 1;
 }

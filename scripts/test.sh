@@ -80,6 +80,8 @@ case ${1:-} in
     run_tests node unit containerd-1.6 kata-1.6
     enter 'containerd 1.6, commands started by the supervisor'
     CADRE_TEST_EXECUTOR=supervisor run_tests node containerd-1.6 -- test/session/{exec-,lifecycle,main,logs.,attach,secrets,verify,stats,fork.,audit,contract} test/provider/framework test/abuse
+    enter "fuzz of the supervisor's channel, with sanitizers"
+    npm run --silent fuzz -- --seconds 2 --native
     enter 'containerd 1.7'
     run_tests node containerd-1.7 kata-1.7
     # Each generation once, and each Node with one of the two that differ most.

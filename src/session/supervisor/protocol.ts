@@ -5,6 +5,8 @@ import type { FilesRequest } from '../executor.js';
 export const MAGIC = 0x52444143;
 export const VERSION = 1;
 export const MAX_DATA = 64 * 1024;
+/** Output that comes before it is told to be taken. */
+export const WINDOW = 256 * 1024;
 const MAX_COMMAND = 256 * 1024;
 export const HEADER_BYTES = 12;
 /** The supervisor does not know how the command ended: something inside killed what waited for it. */
@@ -37,6 +39,17 @@ export const answer = {
   item: 72,
   listed: 73,
 } as const;
+
+/** Bytes that a payload has at least. */
+export const leastBytes: Record<number, number> = {
+  [answer.welcome]: 12,
+  [answer.started]: 12,
+  [answer.failed]: 8,
+  [answer.outputEnd]: 4,
+  [answer.inputTaken]: 4,
+  [answer.exited]: 12,
+  [answer.item]: 8,
+};
 
 export const stage = { fork: 0, cwd: 1, run: 2, name: 3 } as const;
 

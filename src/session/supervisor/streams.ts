@@ -1,8 +1,9 @@
 import { Readable, Writable } from 'node:stream';
+import { DriverError } from '../../core/error.js';
 import type { Divertible } from '../../stdio/reader.js';
 import { END_OF_LINE_AND_INPUT } from '../../stdio/streams.js';
 import type { Link } from './link.js';
-import { encodeNumbers, MAX_DATA, request } from './protocol.js';
+import { encodeNumbers, MAX_DATA, request, WINDOW } from './protocol.js';
 
 /** Told to the supervisor in steps of this many bytes, a quarter of what it keeps. */
 const STEP_BYTES = 64 * 1024;
@@ -15,6 +16,7 @@ export class RemoteOutput extends Readable implements Divertible {
   #sink: ((bytes: Uint8Array) => void) | undefined;
   /** Bytes that came here and were not yet told to be taken. */
   #untold = 0;
+  #hasEnded = false;
 
   constructor(link: Link, stream: number, source: 0 | 1) {
     super({ highWaterMark: STEP_BYTES });
@@ -27,8 +29,11 @@ export class RemoteOutput extends Readable implements Divertible {
     this.#sink = sink;
   }
 
-  /** `piece` is copied: it lies in a buffer that is used again. */
+  /** `piece` is copied: it lies in a buffer that is used again. Throws `data-loss` for more than the window, or than all. */
   receive(piece: Uint8Array): void {
+    if (this.#hasEnded || this.#untold + piece.length > WINDOW) {
+      throw new DriverError('data-loss', 'more output than there can be', { operation: 'supervisor' });
+    }
     if (this.#sink !== undefined) {
       this.#untold += piece.length;
       this.#sink(piece);
@@ -43,7 +48,8 @@ export class RemoteOutput extends Readable implements Divertible {
   }
 
   end(): void {
-    this.push(null);
+    this.#hasEnded = true;
+    if (!this.destroyed) this.push(null);
   }
 
   /** What came is still to be had, the rest is the next reader's. */

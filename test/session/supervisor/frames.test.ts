@@ -8,7 +8,7 @@ const frames = fc.array(
   fc.record({
     type: fc.constantFrom(...types),
     stream: fc.nat({ max: 3 }),
-    payload: fc.uint8Array({ maxLength: 40 }),
+    payload: fc.uint8Array({ minLength: 12, maxLength: 40 }),
   }),
   { maxLength: 20 },
 );
@@ -47,6 +47,7 @@ test('however the bytes come in pieces, the frames are the same', () => {
 
 test.each([
   ['a type that there is not', encodeFrame(3, 1)],
+  ['an end without its code', encodeFrame(answer.exited, 1, new Uint8Array(11))],
   ['a payload that no supervisor sends', encodeFrame(answer.output, 1, new Uint8Array(MAX_DATA + 1))],
 ])('%s is no frame', (_what, bytes) => {
   expect(() => read([bytes])).toThrow(expect.objectContaining({ code: 'data-loss' }));

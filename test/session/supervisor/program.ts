@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { findSupervisor } from '../../../src/session/supervisor/door.js';
 import { Link } from '../../../src/session/supervisor/link.js';
 import { RemoteProcess } from '../../../src/session/supervisor/process.js';
-import { encodeCommand, request } from '../../../src/session/supervisor/protocol.js';
+import { encodeCommand, encodeFiles, request } from '../../../src/session/supervisor/protocol.js';
 
 /** A supervisor in a pid namespace of its own, without a session around it. Ended with its block. */
 export class Program implements AsyncDisposable {
@@ -26,13 +26,22 @@ export class Program implements AsyncDisposable {
   }
 
   static async start(...command: string[]): Promise<Program> {
-    const directory = await mkdtemp(join(tmpdir(), 'door-'));
-    const path = findSupervisor();
+    const path = process.env.CADRE_TEST_SUPERVISOR ?? findSupervisor();
     if (path === undefined) throw new Error('there is no supervisor: npm run build:native');
+    return Program.launch([path], command);
+  }
+
+  /** The program, and what runs it where this machine cannot. */
+  static async launch(program: readonly string[], command: readonly string[] = []): Promise<Program> {
+    const directory = await mkdtemp(join(tmpdir(), 'door-'));
     const main = command.length === 0 ? [] : ['--', ...command];
-    const child = spawn('unshare', ['--pid', '--fork', '--mount-proc', '--kill-child', path, directory, ...main], {
-      stdio: ['ignore', 'inherit', 'inherit'],
-    });
+    const child = spawn(
+      'unshare',
+      ['--pid', '--fork', '--mount-proc', '--kill-child', ...program, directory, ...main],
+      {
+        stdio: ['ignore', 'inherit', 'inherit'],
+      },
+    );
     while (!existsSync(join(directory, 'socket'))) await sleep(2);
     return new Program(directory, child);
   }
@@ -49,6 +58,20 @@ export class Program implements AsyncDisposable {
     const command = encodeCommand(execId, { args, env: ['PATH=/bin'], cwd: '/' }, stdin);
     process.send(request.exec, command as Buffer);
     return process.started;
+  }
+
+  /** Does an operation on files; resolves with its code and what it told on both streams. */
+  async serve(link: Link, args: readonly (string | Uint8Array)[], input?: Uint8Array) {
+    const execId = `files${++this.#execs}`;
+    const process = new RemoteProcess(link, { execId, command: 'files' }, (inside) => inside);
+    const bytes = args.map((text) => Buffer.from(text));
+    process.send(request.exec, encodeFiles({ execId, args: bytes, input: input !== undefined }));
+    await process.started;
+    process.stdin?.end(input);
+    const told = await Promise.all([readText(process.stdout), readText(process.stderr)]);
+    const { code } = await process.exited;
+    await process.release();
+    return { code, told };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
