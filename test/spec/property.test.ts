@@ -85,7 +85,8 @@ type Asked = IsolationPolicy & FlatPolicy;
 
 /** Each field is right by itself, and most pairs of them contradict one another: only one of each pair is kept. */
 function reconcile({ memory, cpu, networkIsolation, profile, userns = false, network, ...policy }: Asked): Asked {
-  const { ports = [], dns = [], ...rules } = network ?? {};
+  const { ports = [], dns = [], allow = [], ...rules } = network ?? {};
+  const servers = { dns: dns.slice(0, 3).map(() => '192.0.2.1') };
   const isOffline = policy.networkMode === 'none' || networkIsolation === true;
   const { ulimits = [], memoryMb = 64, ...resources } = policy.resources ?? {};
   const hard = (limit: UlimitSpec) => ({ ...limit, hard: Math.max(limit.soft, limit.hard) });
@@ -93,7 +94,9 @@ function reconcile({ memory, cpu, networkIsolation, profile, userns = false, net
     ...policy,
     ...(network === undefined || isOffline
       ? {}
-      : { network: { ...rules, ports: ports.filter(Number.isInteger), dns: dns.slice(0, 3).map(() => '192.0.2.1') } }),
+      : policy.networkMode === 'allowlist'
+        ? { network: { ...servers, allow: allow.map((_, index) => `*.n${index}.example.org:443`) } }
+        : { network: { ...servers, ...rules, ports: ports.filter(Number.isInteger) } }),
     ...(typeof userns === 'object' ? { userns: { ...userns, size: 65_536 } } : { userns }),
     ...(profile === undefined ? {} : { profile: profile.length % 2 === 0 ? 'strict' : 'permissive' }),
     ...(policy.networkMode === undefined && networkIsolation !== undefined ? { networkIsolation } : {}),
