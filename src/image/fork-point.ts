@@ -64,25 +64,33 @@ export async function releaseForkPoint(channel: Channel, snapshotter: string, na
 
 /** Removes a fork point that nothing is on top of, and those below it. Any other snapshot is left alone. */
 export async function removeForkPoint(channel: Channel, snapshotter: string, name: string): Promise<void> {
+  if (!(await removeDownwards(channel, snapshotter, name))) await removeUnusedForkPoints(channel, snapshotter);
+}
+
+/** False when one was collected before it told what was below it. */
+async function removeDownwards(channel: Channel, snapshotter: string, name: string): Promise<boolean> {
   for (let next = name; isForkPoint(next); ) {
     const info = await findSnapshot(channel, snapshotter, next);
-    if (info === undefined || ROOT_LABEL in info.labels) return;
+    if (info === undefined) return false;
+    if (ROOT_LABEL in info.labels) return true;
     try {
       await channel.unary(SnapshotsService.remove, { snapshotter, key: next }, { deadlineMs: SLOW_MS });
     } catch (error) {
-      // Something is on top of it, or another process was faster.
-      if (hasCode(error, 'failed-precondition', 'not-found')) return;
-      throw error;
+      // Something is on top of it.
+      if (hasCode(error, 'failed-precondition')) return true;
+      // Another process or the collector was faster, and need not have looked below.
+      if (!hasCode(error, 'not-found')) throw error;
     }
     next = info.parent;
   }
+  return true;
 }
 
 /** Removes every fork point that nothing is on top of. */
 export async function removeUnusedForkPoints(channel: Channel, snapshotter: string): Promise<void> {
   const names: string[] = [];
   for await (const { name } of listSnapshots(channel, snapshotter, [`name~=^${PREFIX}`])) names.push(name);
-  for (const name of names) await removeForkPoint(channel, snapshotter, name);
+  for (const name of names) await removeDownwards(channel, snapshotter, name);
 }
 
 /** A fork that has not come to its end. */

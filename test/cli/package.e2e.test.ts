@@ -17,7 +17,9 @@ onlyOn(['1.6'], 'the package is the same everywhere')('the packed package', () =
     const [{ files }] = JSON.parse(packed) as [{ files: { path: string }[] }];
     const places = new Set(
       files.map(({ path }) =>
-        path.replace(/^dist\/.*\.(js|d\.ts)$/, 'dist').replace(/^native\/bin\/supervisor-linux-(x64|arm64)$/, 'native'),
+        path
+          .replace(/^dist\/.*\.(js|d\.ts)$/, 'dist')
+          .replace(/^native\/bin\/(gate|supervisor)-linux-(x64|arm64)$/, 'native'),
       ),
     );
     expect([...places].sort()).toEqual([
