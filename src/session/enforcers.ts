@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { Denial } from '../network/allow/denial.js';
-import { type Enforcer, openEnforcer } from '../network/allow/enforcer.js';
+import type { Enforcer } from '../network/allow/enforcer.js';
 import { type DeniedTraffic, type Gate, openGate } from '../network/gate.js';
 import { findGate, GATE_ADDRESS, nameGate, touchSignal } from '../network/wall.js';
 import { SessionAudit } from './audit/session-audit.js';
@@ -78,11 +78,20 @@ export class Enforcers {
     const found = await findById(this.#parts.channel, id);
     if (found === undefined || number === undefined) return;
     const { record } = found;
+    // Its packages are of no use to who has no allowlist.
+    const { openEnforcer } = await import('../network/allow/enforcer.js');
     let audit = this.#openAudit(found);
     const tell = (denial: Denial) => void audit.deny(denial);
     const gate = await openGate(directory, (traffic) => tell(describeTraffic(traffic)));
     if (gate === undefined) return;
-    const watcher = watch(nameGate(directory), { persistent: false });
+    let watcher: FSWatcher;
+    try {
+      watcher = watch(nameGate(directory), { persistent: false });
+    } catch (error) {
+      // There may be too many watches of this user (inotify(7)).
+      await gate.close();
+      throw error;
+    }
     const { dns: dnsServers = [] } = record.asked.policy.asked.network ?? {};
     const { tcp, dns } = gate;
     const options = { tcp, dns, gateway: GATE_ADDRESS, allow: listAllowed(record), dnsServers, onDenial: tell };
