@@ -2,12 +2,10 @@
  * A fork of a stopped session that wrote 200 MiB in 10,000 files, against an empty create on the same daemon, in turns:
  * npm run bench:fork [-- ROUNDS [GENERATION]]
  */
-import { join } from 'node:path';
-import { Readable } from 'node:stream';
-import { ContainerdProvider, type Session } from '../src/index.js';
-import { BUSYBOX_REFERENCE, buildDockerArchive } from '../test/support/busybox.js';
+import type { Session } from '../src/index.js';
 import type { Generation } from '../test/support/containerd-binary.js';
-import { nameNamespace, startDaemon } from '../test/support/daemon.js';
+import { startDaemon } from '../test/support/daemon.js';
+import { openBusyboxProvider } from './busybox-provider.js';
 
 const FILES = 10_000;
 const FILE_KIB = 20;
@@ -27,13 +25,7 @@ async function measure(times: number[], make: () => Promise<{ destroy(): Promise
 }
 
 await using daemon = await startDaemon({ generation: generation as Generation });
-await using provider = new ContainerdProvider({
-  image: BUSYBOX_REFERENCE,
-  address: daemon.address,
-  namespace: nameNamespace(),
-  stateRoot: join(daemon.root, 'sessions'),
-});
-await provider.images.import(Readable.from([buildDockerArchive()]));
+await using provider = await openBusyboxProvider(daemon);
 
 /** A stopped session that wrote all that is to be shared. */
 async function makeParent(): Promise<Session> {

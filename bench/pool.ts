@@ -2,13 +2,11 @@
  * From asking for a session to the result of its first command: of a pool, and created anew, in turns:
  * npm run bench:pool [-- ROUNDS [GENERATION]]
  */
-import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ContainerdProvider, type Session } from '../src/index.js';
-import { BUSYBOX_REFERENCE, buildDockerArchive } from '../test/support/busybox.js';
+import type { Session } from '../src/index.js';
 import type { Generation } from '../test/support/containerd-binary.js';
-import { nameNamespace, startDaemon } from '../test/support/daemon.js';
+import { startDaemon } from '../test/support/daemon.js';
+import { openBusyboxProvider } from './busybox-provider.js';
 import { findMedian, findQuantile } from './stats.js';
 
 const IDLE_MS = 400;
@@ -17,13 +15,7 @@ const [rounds = '20', generation = '2.1'] = process.argv.slice(2);
 const policy = { networkMode: 'none' } as const;
 
 await using daemon = await startDaemon({ generation: generation as Generation });
-await using provider = new ContainerdProvider({
-  image: BUSYBOX_REFERENCE,
-  address: daemon.address,
-  namespace: nameNamespace(),
-  stateRoot: join(daemon.root, 'sessions'),
-});
-await provider.images.import(Readable.from([buildDockerArchive()]));
+await using provider = await openBusyboxProvider(daemon);
 
 const times = new Map<string, number[]>();
 const note = (what: string, ms: number) => times.set(what, [...(times.get(what) ?? []), ms]);
