@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import {
   chmodSync,
   mkdirSync,
@@ -16,6 +15,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, expect, test } from 'vitest';
 import { cadre } from '../cli/cadre.js';
+import { dockerArchive } from '../image/archives.js';
 import { context } from '../support/context.js';
 import { openProvider } from '../support/provider.js';
 import { packTar } from '../support/tar.js';
@@ -106,19 +106,5 @@ test('cadre-containerd cp, both ways', async () => {
 });
 
 function packEmptyImage(reference: string): Buffer {
-  const layer = packTar([{ path: 'only', data: 'this\n' }]);
-  const digest = `sha256:${createHash('sha256').update(layer).digest('hex')}`;
-  const config = {
-    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
-    os: 'linux',
-    config: {},
-    rootfs: { type: 'layers', diff_ids: [digest] },
-    history: [],
-  };
-  const manifest = [{ Config: 'config.json', RepoTags: [reference], Layers: ['layer.tar'] }];
-  return packTar([
-    { path: 'config.json', data: JSON.stringify(config) },
-    { path: 'layer.tar', data: layer },
-    { path: 'manifest.json', data: JSON.stringify(manifest) },
-  ]);
+  return dockerArchive({ layers: [packTar([{ path: 'only', data: 'this\n' }])], item: { RepoTags: [reference] } });
 }

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { dockerArchive } from '../image/archives.js';
 import { context, unseen } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
@@ -109,24 +109,5 @@ test('an image of one static program lives, runs it and goes', async () => {
 
 function buildBareArchive(reference: string): Buffer {
   const layer = packTar([{ path: 'busybox', mode: 0o755, data: readFileSync('/bin/busybox') }]);
-  return packTar(describeArchive(reference, layer));
-}
-
-function describeArchive(reference: string, layer: Buffer) {
-  const digest = `sha256:${createHash('sha256').update(layer).digest('hex')}`;
-  const config = {
-    architecture: process.arch === 'x64' ? 'amd64' : process.arch,
-    os: 'linux',
-    config: {},
-    rootfs: { type: 'layers', diff_ids: [digest] },
-    history: [],
-  };
-  return [
-    { path: 'config.json', data: JSON.stringify(config) },
-    { path: 'layer.tar', data: layer },
-    {
-      path: 'manifest.json',
-      data: JSON.stringify([{ Config: 'config.json', RepoTags: [reference], Layers: ['layer.tar'] }]),
-    },
-  ];
+  return dockerArchive({ layers: [layer], item: { RepoTags: [reference] } });
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { encodeNumbers } from '../../../src/session/supervisor/protocol.js';
-import { Program, readText } from './program.js';
+import { checkPipes, Program } from './program.js';
 
 const QEMU = 'qemu-aarch64-static';
 const COMPILER = 'aarch64-linux-gnu-gcc';
@@ -19,12 +19,7 @@ test('the supervisor for arm64 greets, runs a command and serves files', async (
     execFileSync(COMPILER, ['-std=c11', '-D_GNU_SOURCE', '-Os', '-static', '-Wall', '-Werror', '-o', path, ...sources]);
     await using program = await Program.launch([QEMU, path]);
     const link = await program.open();
-    const process = await program.run(link, 'cat; echo no >&2; exit 5', { stdin: true });
-    process.stdin?.end('a line\n');
-    expect(await readText(process.stdout)).toBe('a line\n');
-    expect(await readText(process.stderr)).toBe('no\n');
-    expect((await process.exited).code).toBe(5);
-    await process.release();
+    await checkPipes(program, link);
     const file = join(directory, 'file');
     const pieces = Buffer.concat([encodeNumbers(4), Buffer.from('text'), encodeNumbers(0)]);
     expect(await program.serve(link, ['write', file, '-'], pieces)).toMatchObject({ code: 0 });

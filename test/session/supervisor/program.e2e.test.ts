@@ -11,7 +11,7 @@ import { encodeFrame, encodeHello, encodeNumbers, request } from '../../../src/s
 import { onlyOn } from '../../support/context.js';
 import { relax } from '../../support/patience.js';
 import { createRandom, seed } from '../recovery/seed.js';
-import { Program, readText } from './program.js';
+import { checkPipes, Program, readText } from './program.js';
 
 const SANITIZED = process.env.CADRE_TEST_SUPERVISOR !== undefined;
 
@@ -19,12 +19,7 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
   test('output, code and input of a command', async () => {
     await using program = await Program.start();
     const link = await program.open();
-    const process = await program.run(link, 'cat; echo no >&2; exit 5', { stdin: true });
-    process.stdin?.end('a line\n');
-    expect(await readText(process.stdout)).toBe('a line\n');
-    expect(await readText(process.stderr)).toBe('no\n');
-    expect((await process.exited).code).toBe(5);
-    await process.release();
+    await checkPipes(program, link);
     link.close();
   });
 

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from 'vitest';
 import { findSupervisor } from '../../../src/session/supervisor/door.js';
 import { Link } from '../../../src/session/supervisor/link.js';
 import { RemoteProcess } from '../../../src/session/supervisor/process.js';
@@ -86,4 +87,14 @@ export async function readText(stream: AsyncIterable<Uint8Array>): Promise<strin
   const chunks: Uint8Array[] = [];
   for await (const chunk of stream) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
+}
+
+/** Input, both outputs and the code of a command are its own. */
+export async function checkPipes(program: Program, link: Link): Promise<void> {
+  const process = await program.run(link, 'cat; echo no >&2; exit 5', { stdin: true });
+  process.stdin?.end('a line\n');
+  expect(await readText(process.stdout)).toBe('a line\n');
+  expect(await readText(process.stderr)).toBe('no\n');
+  expect((await process.exited).code).toBe(5);
+  await process.release();
 }
