@@ -44,9 +44,9 @@ export function listShims(): Shim[] {
     if (!args[0]?.includes('containerd-shim')) return [];
     const option = (name: string) => args[args.indexOf(name) + 1];
     const [id, address, namespace] = [option('-id'), option('-address'), option('-namespace')];
+    if (id === undefined || address === undefined || namespace === undefined) return [];
     const stat = readStat(pid);
     const bundle = readBundle(pid);
-    if (id === undefined || address === undefined || namespace === undefined) return [];
     if (stat === undefined || stat.state === 'Z' || bundle === undefined) return [];
     return [{ pid, startTime: stat.startTime, id, address, namespace, bundle }];
   });

@@ -4,6 +4,7 @@ import { ContainersService } from '../generated/github.com/containerd/containerd
 import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
+import { isCgroupOf } from '../spec/cgroup-path.js';
 import { INIT_PATH } from '../spec/mounts.js';
 import { findCgroup } from './cgroup.js';
 import { readCommand, readOptional } from './proc.js';
@@ -88,10 +89,7 @@ async function killInit(channel: Channel, containerId: string): Promise<void> {
 /** Whether the pid is still that of this session's init, and no later process's. */
 export function isInitOf(pid: number, containerId: string): boolean {
   const groups = readOptional(`/proc/${pid}/cgroup`)?.trim().split('\n') ?? [];
-  return (
-    readCommand(pid)[0] === INIT_PATH &&
-    groups.some((group) => group.endsWith(`/${containerId}`) || group.endsWith(`-${containerId}.scope`))
-  );
+  return readCommand(pid)[0] === INIT_PATH && groups.some((group) => isCgroupOf(group, containerId));
 }
 
 /** False when there was no such process any more. */

@@ -8,3 +8,8 @@ export function locateCgroup(cgroupsPath: string): string {
   const [slice, prefix, name] = cgroupsPath.split(':');
   return name === undefined ? cgroupsPath : `/${slice}/${prefix}-${name}.scope`;
 }
+
+/** Whether a path of a hierarchy is such a group of the session, below whatever root its reader has. */
+export function isCgroupOf(path: string, id: string): boolean {
+  return path.endsWith(`/${id}`) || path.endsWith(`-${id}.scope`);
+}

@@ -21,6 +21,9 @@ interface Upload {
   link: (path: Uint8Array, target: Uint8Array, signal?: AbortSignal) => Promise<unknown>;
 }
 
+/** What was read of the source already, wherever it is. */
+type Facts = Pick<FileStat, 'mode'>;
+
 interface Asked {
   signal?: AbortSignal;
 }
@@ -35,14 +38,20 @@ export async function uploadFiles(to: Upload, from: string, path: Buffer, asked:
   const facts = await stat(from).catch((cause) => {
     throw describeHostFailure('upload', from, cause);
   });
-  if (facts.isDirectory()) await uploadDirectory(to, Buffer.from(from), path, asked, report);
-  else if (facts.isFile()) await uploadFile(to, Buffer.from(from), path, asked, report);
+  if (facts.isDirectory()) await uploadDirectory(to, Buffer.from(from), path, facts, asked, report);
+  else if (facts.isFile()) await uploadFile(to, Buffer.from(from), path, facts, asked, report);
   else throw new DriverError('invalid-argument', `${from} is neither a file nor a directory`, { operation: 'upload' });
   return report;
 }
 
-async function uploadFile(to: Upload, from: Buffer, path: Buffer, asked: Asked, report: TransferReport): Promise<void> {
-  const { mode } = await stat(from);
+async function uploadFile(
+  to: Upload,
+  from: Buffer,
+  path: Buffer,
+  { mode }: Facts,
+  asked: Asked,
+  report: TransferReport,
+): Promise<void> {
   const count = countBytes(report);
   await to.files.writeFile(path, count(createReadStream(from)), { ...asked, mode: mode & MODES });
   report.files++;
@@ -52,17 +61,17 @@ async function uploadDirectory(
   to: Upload,
   from: Buffer,
   path: Buffer,
+  { mode }: Facts,
   asked: Asked,
   report: TransferReport,
 ): Promise<void> {
-  const { mode } = await stat(from);
   const isNew = !(await to.files.exists(path, asked));
   if (isNew) await to.files.mkdir(path, { ...asked, recursive: true, mode: (mode & MODES) | OWN });
   for (const name of await readdir(from, { encoding: 'buffer' })) {
     const [source, target] = [joinBytes(from, name), joinBytes(path, name)];
     const facts = await lstat(source);
-    if (facts.isDirectory()) await uploadDirectory(to, source, target, asked, report);
-    else if (facts.isFile()) await uploadFile(to, source, target, asked, report);
+    if (facts.isDirectory()) await uploadDirectory(to, source, target, facts, asked, report);
+    else if (facts.isFile()) await uploadFile(to, source, target, facts, asked, report);
     else if (facts.isSymbolicLink())
       await to.link(target, await readlink(source, { encoding: 'buffer' }), asked.signal);
     else report.skipped.push(source.toString());
@@ -95,7 +104,7 @@ async function downloadFile(
   files: SessionFiles,
   path: Buffer,
   to: Buffer,
-  { mode }: FileStat,
+  { mode }: Facts,
   asked: Asked,
   report: TransferReport,
 ): Promise<void> {
@@ -117,7 +126,7 @@ async function downloadDirectory(
   files: SessionFiles,
   path: Buffer,
   to: Buffer,
-  { mode }: FileStat,
+  { mode }: Facts,
   asked: Asked,
   report: TransferReport,
 ): Promise<void> {
