@@ -1,5 +1,6 @@
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { ignoreAbsent, listNames } from '../core/absent.js';
 import { addToNetwork, type CniResult, checkNetwork, type NetworkConfig, removeFromNetwork } from './chain.js';
 import { nameNamespace } from './namespace.js';
 import type { PortMapping } from './ports.js';
@@ -47,31 +48,18 @@ function describeCall(directory: string, { containerId, ifname, runtimeConfig }:
 
 /** Of one session, by interface. */
 export async function readAttachments(directory: string): Promise<Attachment[]> {
-  const names = (await list(directory)).filter((name) => pattern.test(name)).sort();
+  const names = (await listNames(directory)).filter((name) => pattern.test(name)).sort();
   const found = await Promise.all(names.map((name) => read(join(directory, name))));
   return found.flatMap((attachment) => attachment ?? []);
 }
 
 /** Of every session below the directory. */
 export async function listAttachments(directory: string): Promise<Attachment[]> {
-  const sessions = await list(directory);
+  const sessions = await listNames(directory);
   return (await Promise.all(sessions.map((name) => readAttachments(join(directory, basename(name)))))).flat();
 }
 
 async function read(file: string): Promise<Attachment | undefined> {
-  try {
-    return JSON.parse(await readFile(file, 'utf8')) as Attachment;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
-  }
-}
-
-async function list(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
-    throw error;
-  }
+  const text = await readFile(file, 'utf8').catch(ignoreAbsent);
+  return text === undefined ? undefined : (JSON.parse(text) as Attachment);
 }

@@ -1,5 +1,6 @@
 import { mkdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ignoreAbsent } from '../core/absent.js';
 import { findTool, runTool, type Tool } from './tools.js';
 
 /** Magic number of the file system of namespaces (statfs(2)). */
@@ -62,10 +63,5 @@ export async function removeNamespace(directory: string): Promise<void> {
 
 /** Whether a namespace is pinned there. */
 export async function isNamespace(path: string): Promise<boolean> {
-  try {
-    return (await statfs(path)).type === NSFS;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-    throw error;
-  }
+  return (await statfs(path).catch(ignoreAbsent))?.type === NSFS;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isAbsent, listNames } from '../core/absent.js';
 import { createInputError, DriverError } from '../core/error.js';
 import { withLock } from '../core/lock.js';
 import { HOST_NETWORK } from '../policy/ports.js';
@@ -177,10 +178,7 @@ async function listHost(): Promise<KnownNetwork[]> {
 }
 
 async function readConfigs(place: string): Promise<KnownNetwork[]> {
-  const names = await readdir(place).catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  });
+  const names = await listNames(place);
   const files = names.filter((name) => name.endsWith(SUFFIX)).sort();
   const found = await Promise.all(files.map((name) => readConfig(join(place, name))));
   return found.flatMap((network) => network ?? []);
@@ -191,7 +189,7 @@ async function readConfig(file: string): Promise<KnownNetwork | undefined> {
   try {
     return JSON.parse(await readFile(file, 'utf8')) as KnownNetwork;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (isAbsent(error)) return undefined;
     throw new DriverError('data-loss', `${file} is no network of CNI: ${(error as Error).message}`, { cause: error });
   }
 }

@@ -1,5 +1,6 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ignoreAbsent } from '../core/absent.js';
 
 /** As stat(2) counts. */
 const BLOCK_BYTES = 512;
@@ -21,10 +22,4 @@ export async function measureDirectory(path: string): Promise<number> {
     for await (const { name } of directory) pending.push(join(current, name));
   }
   return bytes;
-}
-
-/** What goes while it is counted takes nothing. */
-function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-  throw error;
 }

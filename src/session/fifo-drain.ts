@@ -1,5 +1,6 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
+import { listNamesSync } from '../core/absent.js';
 import { FifoReader } from '../stdio/reader.js';
 
 /**
@@ -24,12 +25,7 @@ function openDrain(path: string): FifoReader {
 }
 
 function listFifos(directory: string): string[] {
-  try {
-    return readdirSync(directory)
-      .map((name) => join(directory, name))
-      .filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isFIFO());
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
+  return listNamesSync(directory)
+    .map((name) => join(directory, name))
+    .filter((path) => lstatSync(path, { throwIfNoEntry: false })?.isFIFO());
 }

@@ -5,6 +5,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { isAbsent } from '../core/absent.js';
 import { locateCgroup, nameCgroup } from '../spec/cgroup-path.js';
 import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
@@ -142,7 +143,7 @@ export function removeCgroup(path: string): boolean {
     return true;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return true;
+    if (isAbsent(error)) return true;
     if (code === 'EBUSY') return false;
     throw error;
   }

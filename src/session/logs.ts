@@ -4,6 +4,7 @@ import { type FileHandle, open, rename, rm, stat, writeFile } from 'node:fs/prom
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { ignoreAbsent } from '../core/absent.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import type { TaskIo } from './task.js';
 
@@ -64,12 +65,7 @@ async function readLast(path: string): Promise<Buffer> {
 }
 
 async function statOptional(path: string): Promise<{ size: number; blocks: number }> {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { size: 0, blocks: 0 };
-    throw error;
-  }
+  return (await stat(path).catch(ignoreAbsent)) ?? { size: 0, blocks: 0 };
 }
 
 /**
@@ -167,7 +163,7 @@ export async function openLogs(directory: string, tail?: number): Promise<LogFil
       let bytes = LOG_BYTES;
       let lines = tail;
       for (const path of paths) {
-        const file = await openOptional(path);
+        const file = await open(path, 'r').catch(ignoreAbsent);
         if (file === undefined) continue;
         const entry: LogFile = { source, file, offset: 0 };
         files.unshift(entry);
@@ -182,15 +178,6 @@ export async function openLogs(directory: string, tail?: number): Promise<LogFil
     return files;
   } catch (error) {
     await closeLogs(files);
-    throw error;
-  }
-}
-
-async function openOptional(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, 'r');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
 }

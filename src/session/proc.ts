@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { listNamesSync } from '../core/absent.js';
 
 /** What /proc/PID/stat says of a process on this host (proc(5)). */
 export interface ProcessStat {
@@ -34,18 +35,9 @@ export function listChildren(pid: number, thread = pid): number[] {
 
 /** Children, and what they started (proc_pid_children(5)); one whose parent ended between two looks may be missing. */
 export function listDescendants(pid: number): number[] {
-  const threads = listNames(`/proc/${pid}/task`);
+  const threads = listNamesSync(`/proc/${pid}/task`);
   const children = threads.flatMap((thread) => listChildren(pid, Number(thread)));
   return children.flatMap((child) => [child, ...listDescendants(child)]);
-}
-
-function listNames(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
 }
 
 /** Program and arguments, as the process shows them; empty when it is gone. */

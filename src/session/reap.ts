@@ -1,5 +1,5 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { listNames } from '../core/absent.js';
 import { isOwnerAlive } from '../core/owner.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
@@ -88,7 +88,7 @@ export async function reapLeftovers(
   const shims = findShims(channel.address, channel.namespace, minAgeMs);
   const cgroups = findCgroups(channel.namespace, minAgeMs);
   const tasks = await listTasks(context);
-  const names = await listDirectory(context.directory);
+  const names = await listNames(context.directory);
   const remains = [...names, ...(await listOwnSnapshots(context))];
   const creations = await listCreations(channel);
   const { found, unreadable } = await scanRecords(channel);
@@ -168,13 +168,4 @@ async function listOwnSnapshots({ channel, snapshotter }: SessionContext): Promi
   const names: string[] = [];
   for await (const { name } of listSnapshots(channel, snapshotter, [`name~=^${ID_PREFIX}`])) names.push(name);
   return names;
-}
-
-async function listDirectory(path: string): Promise<string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
 }

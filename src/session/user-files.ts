@@ -1,6 +1,7 @@
-import { constants, type Stats } from 'node:fs';
+import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ignoreAbsent } from '../core/absent.js';
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import type { OciUser } from '../spec/types.js';
 import { resolveUser, type UserFiles } from '../spec/user.js';
@@ -49,12 +50,12 @@ function listLayers([mount]: readonly Mount[]): string[] {
 
 async function readFromLayers(layers: readonly string[], name: string): Promise<string> {
   for (const layer of layers) {
-    const directory = await inspect(join(layer, 'etc'));
+    const directory = await lstat(join(layer, 'etc')).catch(ignoreAbsent);
     if (directory === undefined) continue;
     // A link could lead out of the layer into the host; a device number of 0 is overlayfs's word for "deleted".
     if (!directory.isDirectory()) return '';
     const path = join(layer, 'etc', name);
-    const file = await inspect(path);
+    const file = await lstat(path).catch(ignoreAbsent);
     if (file === undefined) continue;
     return file.isFile() && file.size <= FILE_BYTES ? readText(path) : '';
   }
@@ -67,14 +68,5 @@ async function readText(path: string): Promise<string> {
     return await file.readFile('utf8');
   } finally {
     await file.close();
-  }
-}
-
-async function inspect(path: string): Promise<Stats | undefined> {
-  try {
-    return await lstat(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-    throw error;
   }
 }

@@ -1,5 +1,6 @@
 import { chmod, chown, mkdtemp, rename, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ignoreAbsent } from '../core/absent.js';
 import { withLock } from '../core/lock.js';
 import { isWithin } from '../policy/mounts.js';
 import type { OciUser } from '../spec/types.js';
@@ -30,7 +31,7 @@ export function withVolume<T>({ channel }: SessionContext, name: string, work: (
 export async function makeVolume(context: SessionContext, name: string, { uid, gid }: OciUser): Promise<boolean> {
   const path = nameVolume(context, name);
   const data = nameData(context, name);
-  const isThere = await stat(data).then(() => true, ignoreAbsent);
+  const isThere = (await stat(data).catch(ignoreAbsent)) !== undefined;
   if (isThere) return false;
   try {
     await makeDirectory(path);
@@ -62,9 +63,4 @@ export async function takeVolumes(context: SessionContext, names: readonly strin
 export async function noteUse(context: SessionContext, names: readonly string[] = []): Promise<void> {
   const now = new Date();
   for (const name of names) await utimes(nameVolume(context, name), now, now).catch(ignoreAbsent);
-}
-
-function ignoreAbsent(error: NodeJS.ErrnoException): false {
-  if (error.code === 'ENOENT') return false;
-  throw error;
 }

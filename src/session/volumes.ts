@@ -1,5 +1,6 @@
-import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ignoreAbsent, listNames } from '../core/absent.js';
 import { createInputError, DriverError, hasCode } from '../core/error.js';
 import { fileName } from '../policy/fields.js';
 import { checkOptions, type Rule } from '../policy/rule.js';
@@ -70,10 +71,10 @@ export async function createVolume(context: SessionContext, name: string, owner:
 
 /** Every volume of this daemon and namespace, by name. */
 export async function listVolumes(context: SessionContext): Promise<Volume[]> {
-  const names = await readdir(context.volumes).catch(ignoreAbsent);
+  const names = await listNames(context.volumes);
   const users = await listUsers(context);
   const volumes = await Promise.all(
-    (names ?? []).filter((name) => !name.startsWith('.')).map((name) => readVolume(context, name, users)),
+    names.filter((name) => !name.startsWith('.')).map((name) => readVolume(context, name, users)),
   );
   return volumes.filter((volume) => volume !== undefined).sort((one, other) => (one.name < other.name ? -1 : 1));
 }
@@ -138,7 +139,7 @@ async function isRemoved(context: SessionContext, name: string): Promise<boolean
 }
 
 async function sweepRemoved({ volumes }: SessionContext): Promise<void> {
-  const names = (await readdir(volumes).catch(ignoreAbsent)) ?? [];
+  const names = await listNames(volumes);
   for (const name of names.filter((entry) => entry.startsWith(REMOVED))) {
     await rm(join(volumes, name), { recursive: true, force: true });
   }
@@ -177,9 +178,4 @@ async function measure(volume: Volume): Promise<VolumeDetails> {
 
 function checkName(name: unknown): void {
   checkOptions('volume', { name }, { name: fileName }, ['name']);
-}
-
-function ignoreAbsent(error: NodeJS.ErrnoException): undefined {
-  if (error.code === 'ENOENT') return undefined;
-  throw error;
 }

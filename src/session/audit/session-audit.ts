@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ignoreAbsent } from '../../core/absent.js';
 import type { Denial } from '../../network/allow/denial.js';
 import type { OciSpec } from '../../spec/types.js';
 import type { SessionContext } from '../context.js';
@@ -71,14 +72,9 @@ export class SessionAudit {
     for (const { name, as = 'file' } of asked.policy.secrets) {
       const variable = spec.process.env.find((entry) => entry.startsWith(`${name}=`));
       if (as === 'env') values.push(variable?.slice(name.length + 1) ?? '');
-      else values.push(await readFile(join(directory, name), 'utf8').catch(ignoreRemoved));
+      // Nothing when the session is destroyed: what is told of that has no text of its own.
+      else values.push((await readFile(join(directory, name), 'utf8').catch(ignoreAbsent)) ?? '');
     }
     return values;
   }
-}
-
-/** The session is destroyed, and what is told of that has no text of its own. */
-function ignoreRemoved(error: NodeJS.ErrnoException): string {
-  if (error.code !== 'ENOENT') throw error;
-  return '';
 }
