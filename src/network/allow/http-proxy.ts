@@ -30,6 +30,8 @@ export class HttpProxy {
 
   constructor(rules: Shared['rules']) {
     this.#rules = rules;
+    // A property without a type, for clients that end their side before they are answered: `printf ... | nc`.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
     this.#server.on('request', (request, response) =>
       this.#queue(request, (connection) => this.#handle(connection, request, response)),
     );

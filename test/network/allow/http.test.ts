@@ -58,6 +58,15 @@ async function send(socket: Socket, bytes: string): Promise<string> {
 
 const statuses = (answer: string) => [...answer.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status));
 
+test('whoever ends its side after the last request has all answers', async () => {
+  const { connect } = await openServed();
+  const socket = await connect();
+  socket.end('GET /one HTTP/1.1\r\nHost: a.example\r\n\r\nGET /two HTTP/1.1\r\nHost: b.example\r\n\r\n', 'latin1');
+  const answer = await readAll(socket);
+  expect(statuses(answer)).toEqual([200, 200]);
+  expect(answer).toMatch(/\r\n\r\na:[\s\S]*\r\n\r\nb:/);
+});
+
 test('each request of a connection goes to the host that it names', async () => {
   const { connect, seen, denials } = await openServed();
   const answer = await send(
