@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { GENERATIONS, type Generation } from '../test/support/containerd-binary.js';
 
-/** `supervisor` is this library with its other executor. */
-export const PEERS = ['ours', 'supervisor', 'go', 'ctr', 'runc', 'docker'] as const;
+/** `task` is this library with its other executor. */
+export const PEERS = ['ours', 'task', 'go', 'ctr', 'runc', 'docker'] as const;
 export type PeerName = (typeof PEERS)[number];
 
 const PHASES = ['cold', 'warm', 'stream', 'rate', 'hold'] as const;

@@ -5,7 +5,7 @@ import { FAINT, INK, renderBar, renderDocument, renderDot, renderLine, renderTex
 
 const COLORS: Record<PeerName, string> = {
   ours: '#d1581f',
-  supervisor: '#7b3fa0',
+  task: '#7b3fa0',
   go: '#2f6fb4',
   ctr: '#84a9cf',
   docker: '#5f9e6e',

@@ -35,21 +35,21 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
       return undefined;
     }
   };
-  // First, asked for or not: its spec is everybody's.
-  const ours = await attempt('ours', () => {
+  // First, asked for or not: its spec is everybody's, with an init that needs nobody at the other end of a socket.
+  const task = await attempt('task', () => {
     buildLibrary();
-    return describeOurs(ground);
+    return describeOurs(ground, [], 'task');
   });
-  const spec = await writeTemplate(ground, ours);
-  const describe: Record<Exclude<PeerName, 'ours'>, () => PeerCommand | Promise<PeerCommand>> = {
-    supervisor: () => describeOurs(ground, [], 'supervisor'),
+  const spec = await writeTemplate(ground, task);
+  const describe: Record<Exclude<PeerName, 'task'>, () => PeerCommand | Promise<PeerCommand>> = {
+    ours: () => describeOurs(ground),
     go: () => describeGo(ground, 'go', 'client'),
     ctr: () => describeGo(ground, 'ctr', 'ctr'),
     runc: () => describeGo(ground, 'runc', 'runc'),
     docker: () => describeDocker(ground, defer),
   };
   for (const name of names) {
-    const peer = name === 'ours' ? ours : await attempt(name, describe[name]);
+    const peer = name === 'task' ? task : await attempt(name, describe[name]);
     if (peer) peers.push(peer);
   }
   const commands = { ours: () => describeOurs(ground, holdFlags), go: () => describeGo(ground, 'go', 'client') };
@@ -65,14 +65,10 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
  */
 const holdFlags = ['--expose-gc', '--max-semi-space-size=1'];
 
-function describeOurs(
-  ground: Ground,
-  flags: readonly string[] = [],
-  name: 'ours' | 'supervisor' = 'ours',
-): PeerCommand {
+function describeOurs(ground: Ground, flags: readonly string[] = [], name: 'ours' | 'task' = 'ours'): PeerCommand {
   const scratch = ground.scratch(name);
-  const executor = name === 'supervisor' ? 'supervisor' : 'task';
-  const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY, executor });
+  const executor = name === 'task' ? { executor: name } : {};
+  const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY, ...executor });
   const command = [process.execPath, ...flags, script('ours'), settings];
   return { name, version: `dist on node ${process.version}`, command, log: nameLog(scratch) };
 }

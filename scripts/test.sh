@@ -78,8 +78,8 @@ case ${1:-} in
     npm run --silent check
     enter 'unit and containerd 1.6'
     run_tests node unit containerd-1.6 kata-1.6
-    enter 'containerd 1.6, commands started by the supervisor'
-    CADRE_TEST_EXECUTOR=supervisor run_tests node containerd-1.6 -- test/session/{exec-,lifecycle,main,logs.,attach,secrets,verify,stats,fork.,audit,contract} test/provider/framework test/abuse
+    enter 'containerd 1.6, commands started by containerd'
+    CADRE_TEST_EXECUTOR=task run_tests node containerd-1.6 -- test/session/{exec-,lifecycle,main,logs.,attach,secrets,verify,stats,fork.,audit,contract} test/provider/framework test/abuse
     enter "fuzz of the supervisor's channel, with sanitizers"
     npm run --silent fuzz -- --seconds 2 --native
     enter 'containerd 1.7'

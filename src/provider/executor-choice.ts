@@ -3,6 +3,8 @@ import type { ResolvedPolicy } from '../policy/types.js';
 import type { ExecutorChoice, ExecutorName } from '../session/record.js';
 import { findSupervisor } from '../session/supervisor/door.js';
 import { buildCapabilities } from '../spec/capabilities.js';
+import type { HostFacts } from '../spec/host.js';
+import { requireInit } from '../spec/init.js';
 import { hidesProcesses } from '../spec/runtime.js';
 
 /**
@@ -16,6 +18,15 @@ export function chooseExecutor(
   if (asked !== 'auto') return asked;
   const isSeen = buildCapabilities(policy.capabilities).bounding.includes('CAP_SYS_PTRACE');
   return checkSupervisor(runtime).length === 0 && !isSeen ? 'supervisor' : 'task';
+}
+
+/** The same, with the program that is to be the session's init. Throws `failed-precondition` where there is none. */
+export function chooseInit(
+  asked: ExecutorChoice,
+  { host, ...place }: { runtime: string; policy: Pick<ResolvedPolicy, 'capabilities'>; host: HostFacts },
+): { executor: ExecutorName; initPath: string } {
+  const executor = chooseExecutor(asked, place);
+  return { executor, initPath: requireInit(executor === 'supervisor' ? findSupervisor() : host.initPath) };
 }
 
 /** Why a session on a runtime cannot have a supervisor. */

@@ -22,7 +22,7 @@ export interface ProviderOptions extends PolicyDefaults {
   runtime?: string;
   /** Path of a program with runc's command line, such as crun, that runc's shim is to run. Defaults to runc. */
   runtimeBinary?: string;
-  /** What starts commands in sessions that do not say themselves, see `SessionOptions.executor`. Defaults to `task`. */
+  /** What starts commands in sessions that do not say themselves, see `SessionOptions.executor`. Defaults to `auto`. */
   executor?: ExecutorChoice;
   /** What runtimes are told beside the session's document. */
   runtimeOptions?: RuntimeOptions;
@@ -129,7 +129,7 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     address: env.CONTAINERD_ADDRESS ?? '/run/containerd/containerd.sock',
     namespace: env.CONTAINERD_NAMESPACE ?? 'cadre',
     runtime: 'runc',
-    executor: 'task',
+    executor: 'auto',
     runtimeOptions: {},
     createTimeoutMs: 180_000,
     snapshotter: 'overlayfs',

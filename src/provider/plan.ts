@@ -10,7 +10,7 @@ import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
 import type { SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { nameNetns } from '../session/network.js';
-import { type AskedSession, type ExecutorName, ID_PREFIX } from '../session/record.js';
+import { type AskedSession, ID_PREFIX } from '../session/record.js';
 import { findSupervisor } from '../session/supervisor/door.js';
 import { adaptSpec } from '../spec/adapt.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
@@ -147,7 +147,11 @@ export function planSession(
       owner: context.owner,
       image: image.name,
       manifest: image.manifest,
-      asked: describeAsked(policy, { ...session, executor }),
+      asked: {
+        ...describeAsked(policy, session),
+        executor,
+        ...((session.executor ?? usual) === 'auto' ? { askedExecutor: 'auto' } : {}),
+      },
       policyHash: hashPolicy(policy),
       runtime: runtime.name,
       snapshotter: context.snapshotter,
@@ -161,11 +165,11 @@ export function planSession(
   };
 }
 
-/** What was asked, to be kept with the session: without what is kept elsewhere, and without the values of secrets. */
-export function describeAsked(
-  policy: ResolvedPolicy,
-  { command, tty, stdin, env, executor }: Omit<SessionOptions, 'executor'> & { executor: ExecutorName },
-): AskedSession {
+/**
+ * What was asked, to be kept with the session: without what is chosen or kept elsewhere, and without the values of
+ * secrets.
+ */
+export function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env }: SessionOptions): AskedSession {
   const hide = (secrets: SecretBinding[]) => secrets.map((secret) => ({ ...secret, value: '' }));
   const { secrets } = policy.asked;
   const hidden = { ...policy.asked, ...(secrets === undefined ? {} : { secrets: hide(secrets) }) };
@@ -175,6 +179,5 @@ export function describeAsked(
     ...(tty === undefined ? {} : { tty }),
     ...(stdin === undefined ? {} : { stdin }),
     ...(env === undefined ? {} : { env }),
-    executor,
   };
 }

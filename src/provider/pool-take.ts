@@ -7,6 +7,7 @@ import { checkSpecInput } from '../spec/build.js';
 import { chooseEnv } from '../spec/environment.js';
 import { hidesProcesses, nameRuntime } from '../spec/runtime.js';
 import { type AskedOptions, type CreateOptions, parseCreateOptions } from './create-options.js';
+import { chooseExecutor } from './executor-choice.js';
 import type { ResolvedOptions } from './options.js';
 import { describeAsked } from './plan.js';
 import { type ResolvedPool, type TakeOptions, waitRule } from './pool-options.js';
@@ -25,13 +26,10 @@ export function stripTaken({ session, policy }: AskedOptions): AskedOptions {
 /** The same for two sessions that differ in nothing that cannot change after create. */
 export function keySession(asked: AskedOptions, options: ResolvedOptions): string {
   const { session, policy } = stripTaken(asked);
-  const {
-    image = options.image,
-    runtime = options.runtime,
-    executor = options.executor,
-    pull = options.pull,
-  } = session;
+  const { image = options.image, runtime = options.runtime, pull = options.pull } = session;
   const { command = [], tty = false, stdin = false } = session;
+  // By what it comes to: `auto` and the name of what it chooses are the same.
+  const executor = chooseExecutor(session.executor ?? options.executor, { runtime, policy });
   const { runtimeBinary = '', runtimeOptions, snapshotter, worktreePath = '' } = options;
   const made = [image, nameRuntime(runtime), executor, pull, command, tty, stdin];
   const place = [runtimeBinary, runtimeOptions, snapshotter, worktreePath];
@@ -58,7 +56,7 @@ export function planTake(given: TakeOptions, pool: KeyedPool, options: ResolvedO
     change: {
       ...(name === undefined ? {} : { name }),
       ...(ttlMs === undefined ? {} : { expiresAt: new Date(Date.now() + ttlMs) }),
-      asked: describeAsked(policy, { ...session, executor: 'task' }),
+      asked: describeAsked(policy, session),
       policyHash: hashPolicy(policy),
       metadata,
     },

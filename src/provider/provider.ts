@@ -26,6 +26,7 @@ import { chooseRuntime, nameRuntime } from '../spec/runtime.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
 import { type Connected, Connection, type Decisions } from './connection.js';
 import { type AskedOptions, type CreateOptions, parseCreateOptions, type SessionOptions } from './create-options.js';
+import { chooseInit } from './executor-choice.js';
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
@@ -273,7 +274,9 @@ export class ContainerdProvider implements AsyncDisposable {
     const { runtimeOptions } = this.#options;
     checkRuntime(policy, this.#describePlace(host, runtime), { ...this.#options, executor });
     await this.#requireRuntime(runtime);
-    return { runtime: chooseRuntime(runtime, this.#options), runtimeOptions, host };
+    const chosen = chooseRuntime(runtime, this.#options);
+    const init = chooseInit(executor, { runtime: chosen.name, policy, host });
+    return { ...init, runtime: chosen, runtimeOptions, host };
   }
 
   /** Looks whether the runtime is there, once the daemon has answered. */

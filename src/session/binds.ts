@@ -35,14 +35,19 @@ export function listOwnBinds(
     const isMounted = ({ target: place }: Bind) => asked.some(({ path, target = path }) => isWithin(place, target));
     binds.push(...nameFiles.map(describe).filter((bind) => !isMounted(bind)));
   }
-  const kept = ['noexec'];
   if (hasSecretsMount(record, secrets)) {
-    binds.push({ source: nameSecrets(directory), target: SECRETS_PATH, readOnly: true, hasSubmounts, kept });
+    const place = { source: nameSecrets(directory), target: SECRETS_PATH, kept: ['noexec'] };
+    binds.push({ ...place, readOnly: true, hasSubmounts });
   }
   if (record.asked.executor === 'supervisor') {
-    binds.push({ source: nameDoor(directory), target: DOOR_PATH, readOnly: false, hasSubmounts, kept });
+    binds.push(describeDoor(directory));
   }
   return binds;
+}
+
+/** What the supervisor makes its socket in. */
+export function describeDoor(directory: string): Bind {
+  return { source: nameDoor(directory), target: DOOR_PATH, readOnly: false, hasSubmounts: false, kept: ['noexec'] };
 }
 
 /** mount_namespaces(7), "Restrictions on mount namespaces": EPERM for a mount that has less of them than its source. */

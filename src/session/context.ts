@@ -10,13 +10,14 @@ import type { FifoStore } from '../stdio/fifo-store.js';
 import type { Auditor } from './audit/auditor.js';
 import type { CreateRequest } from './create.js';
 import type { Enforcers } from './enforcers.js';
-import type { AskedSession, ExecutorName } from './record.js';
+import type { AskedSession, ExecutorChoice, ExecutorName } from './record.js';
 import type { Session } from './session.js';
 import type { UserFilesCache } from './user-files.js';
 
 /** A session to be made like another one. */
-export interface ForkRequest extends AskedSession {
+export interface ForkRequest extends Omit<AskedSession, 'executor' | 'askedExecutor'> {
   runtime: string;
+  executor: ExecutorChoice;
   metadata: Record<string, string>;
   /** A policy in the user's words, instead of the other one's. */
   override?: unknown;
@@ -28,14 +29,17 @@ export interface ForkRequest extends AskedSession {
 export interface RuntimeChange {
   runtime: string;
   policy: ResolvedPolicy;
-  /** What starts its commands. */
-  executor: ExecutorName;
+  /** What was asked to start its commands. */
+  executor: ExecutorChoice;
 }
 
 export interface ChosenRuntime {
   runtime: RuntimeChoice;
   runtimeOptions: RuntimeOptions;
   host: HostFacts;
+  executor: ExecutorName;
+  /** Program that is to be the session's init. */
+  initPath: string;
 }
 
 /** What every session of one provider shares. */

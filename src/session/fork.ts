@@ -56,8 +56,10 @@ export async function forkSession(
   const { container, record } = await findRecord(channel, parent.id);
   const { count = 1, policy, metadata = parent.metadata, ttlMs, signal } = options;
   const image = await readImage(channel, { name: parent.image, manifest: parent.manifest, signal });
+  const { executor = 'task', askedExecutor = executor, ...asked } = record.asked;
   const request: ForkRequest = {
-    ...record.asked,
+    ...asked,
+    executor: askedExecutor,
     runtime: parent.runtime,
     metadata,
     ...(policy === undefined ? {} : { override: policy }),

@@ -4,7 +4,7 @@ import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, type ErrorCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
-import { listCommand } from '../spec/build.js';
+import { listCommand } from '../spec/init.js';
 import { INIT_PATH } from '../spec/mounts.js';
 import { nameRuntime } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';

@@ -4,9 +4,11 @@ import { MIB } from '../policy/fields.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import { packJson } from '../rpc/any.js';
 import { adaptSpec } from '../spec/adapt.js';
+import { type InitChoice, replaceInit } from '../spec/init.js';
 import { needsNetworkPath } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
-import type { SessionContext } from './context.js';
+import { describeDoor, keepRestrictions } from './binds.js';
+import type { ChosenRuntime, SessionContext } from './context.js';
 import { findRecord, readSpec } from './find.js';
 import { buildExtension, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
 import { packShimOptions } from './shim-options.js';
@@ -33,12 +35,13 @@ export async function planMove(
   const { container, record } = await findRecord(context.channel, id);
   const before = readSpec(container);
   const policy = describeCurrent(record.asked.policy, before);
-  const { executor = 'task' } = record.asked;
-  const chosen = await context.chooseRuntime({ runtime, policy, executor });
+  const { executor = 'task', askedExecutor = executor } = record.asked;
+  const chosen = await context.chooseRuntime({ runtime, policy, executor: askedExecutor });
   const { name, options } = chosen.runtime;
   const { path: networkPath } = needsNetworkPath(name) ? await createNamespace(directory) : { path: '' };
-  const spec = adaptSpec(before, { ...chosen, runtime: name, policy, networkPath });
-  const moved = { ...record, runtime: name };
+  const adapted = adaptSpec(before, { ...chosen, runtime: name, policy, networkPath });
+  const spec = chosen.executor === executor ? adapted : replaceInit(adapted, chooseInit(chosen, policy, directory));
+  const moved = { ...record, runtime: name, asked: { ...record.asked, executor: chosen.executor } };
   const next: Container = {
     ...container,
     runtime: { name, options: options && packShimOptions(options) },
@@ -52,6 +55,13 @@ export async function planMove(
     // A process that comes to its end in between leaves what it was, too.
     revert: () => replaceContainer(context.channel, { from: container, to: container }),
   };
+}
+
+/** The init that goes with what starts commands there. */
+function chooseInit({ executor, initPath }: ChosenRuntime, { userns }: ResolvedPolicy, directory: string): InitChoice {
+  if (executor === 'task') return { path: initPath };
+  const [door] = keepRestrictions([describeDoor(directory)], userns);
+  return { path: initPath, door };
 }
 
 /** A policy with the limits that the session has by now: those that were changed since are asked for. */

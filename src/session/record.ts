@@ -59,8 +59,10 @@ export interface AskedSession {
   tty?: boolean;
   stdin?: boolean;
   env?: Record<string, string>;
-  /** What was chosen. Defaults to `task`. */
+  /** What was chosen. Defaults to `task`, as others' sessions have it. */
   executor?: ExecutorName;
+  /** It was free to choose, and is again when the session moves to another runtime or is forked. */
+  askedExecutor?: 'auto';
 }
 
 /** What starts commands: containerd's Tasks.Exec, or the session's own supervisor. */

@@ -32,7 +32,8 @@ const FROZEN_MS = 1_000;
 const FROZEN_PAUSE_MS = 20;
 
 export interface RunningExecsParts {
-  executor: Executor;
+  /** As it was last seen. */
+  executor: () => Executor;
   /** As it is now. */
   spec: () => OciSpec;
   /** The session's own command runs beside every exec, and its orphans look like theirs. */
@@ -71,7 +72,7 @@ export class RunningExecs {
   }
 
   async spawn(command: string, args: readonly string[], options: ExecOptions): Promise<Execution> {
-    const { spec, executor, assertAlive, timeoutMs } = this.#parts;
+    const { spec, assertAlive, timeoutMs } = this.#parts;
     const resolved = resolveExecOptions(options, timeoutMs);
     const { env = {}, cwd, user, signal, tty, input, stdin } = resolved;
     const execId = `exec-${randomBytes(6).toString('hex')}`;
@@ -87,7 +88,7 @@ export class RunningExecs {
     assertAlive();
     const running = this.#note();
     const request = { execId, process, stdin: stdin === 'pipe' || input !== undefined, signal };
-    const started = await this.#start(() => executor.start(request)).catch((error: unknown) => {
+    const started = await this.#start((executor) => executor.start(request)).catch((error: unknown) => {
       this.#active.delete(running);
       throw error;
     });
@@ -97,14 +98,13 @@ export class RunningExecs {
   /** Starts an operation on the session's files. Fails with `failed-precondition` where nothing inside can do any. */
   async startFiles(args: readonly Uint8Array[], input: boolean): Promise<ExecProcess> {
     this.#parts.assertAlive();
-    const { executor } = this.#parts;
-    if (executor.startFiles === undefined) {
+    const request = { execId: `files-${randomBytes(6).toString('hex')}`, args, input };
+    return this.#start(async (executor) => {
+      if (executor.startFiles !== undefined) return executor.startFiles(request);
       const remedy = "create the session with executor: 'supervisor'";
       const message = `the session has nothing inside that serves its files: ${remedy}`;
       throw new DriverError('failed-precondition', message, { operation: 'files', remedy });
-    }
-    const request = { execId: `files-${randomBytes(6).toString('hex')}`, args, input };
-    return this.#start(async () => executor.startFiles?.(request) as Promise<ExecProcess>);
+    });
   }
 
   /** Takes up an exec that was detached, or that another process started. */
@@ -114,7 +114,11 @@ export class RunningExecs {
     // What ran before is not known here.
     running.alone = false;
     try {
-      return this.#watch(await this.#parts.executor.connect(execId), running, resolveExecOptions({}, undefined));
+      return this.#watch(
+        await this.#ask((executor) => executor.connect(execId)),
+        running,
+        resolveExecOptions({}, undefined),
+      );
     } catch (error) {
       this.#active.delete(running);
       throw error;
@@ -122,11 +126,11 @@ export class RunningExecs {
   }
 
   /** runc starts nothing in a frozen session, and a kill of another exec freezes it for a moment. */
-  async #start(start: () => Promise<ExecProcess>): Promise<ExecProcess> {
+  async #start(start: (executor: Executor) => Promise<ExecProcess>): Promise<ExecProcess> {
     let kills = this.#killCount;
     for (let until = Date.now() + FROZEN_MS; ; await sleep(FROZEN_PAUSE_MS)) {
       try {
-        return await start();
+        return await this.#ask(start);
       } catch (error) {
         if (!hasCode(error, 'unknown', 'failed-precondition') || !/paused/.test(error.message)) throw error;
         // Patience is for what others do; our own kills are seen to end.
@@ -142,14 +146,26 @@ export class RunningExecs {
     }
   }
 
+  /** What starts commands is another one where another process has moved the session, which is seen on the way. */
+  async #ask<T>(act: (executor: Executor) => Promise<T>): Promise<T> {
+    const executor = this.#parts.executor();
+    try {
+      return await act(executor);
+    } catch (error) {
+      const current = this.#parts.executor();
+      if (current === executor) throw error;
+      return act(current);
+    }
+  }
+
   /** See `Executor`. */
   get isLinked(): boolean {
-    return this.#parts.executor.isLinked ?? false;
+    return this.#parts.executor().isLinked ?? false;
   }
 
   list(): Promise<RunningExec[]> {
     this.#parts.assertAlive();
-    return this.#parts.executor.list();
+    return this.#ask((executor) => executor.list());
   }
 
   #watch(process: ExecProcess, running: Running, options: ResolvedExecOptions): Execution {

@@ -15,7 +15,7 @@ import { Life } from './life.js';
 import { keepTrimmed } from './logs.js';
 import { restartMain } from './main-start.js';
 import { findForwardTarget } from './network.js';
-import type { SessionRecord } from './record.js';
+import type { ExecutorName, SessionRecord } from './record.js';
 import { RunningExecs } from './running-execs.js';
 import { nameSocket } from './supervisor/door.js';
 import { SupervisorExecutor } from './supervisor/executor.js';
@@ -62,8 +62,10 @@ export class SessionState {
     this.#spec = spec;
     this.#init = init;
     if (record.command !== undefined) this.#stopTrimming = keepTrimmed(this.directory);
+    const executors = this.#openExecutors();
     this.execs = new RunningExecs({
-      executor: this.#chooseExecutor(),
+      // A move to another runtime may change it.
+      executor: () => executors[this.#record.asked.executor ?? 'task'],
       spec: () => this.#spec,
       hasCommand: record.command !== undefined,
       init: () => this.#init,
@@ -183,19 +185,17 @@ export class SessionState {
     for (const forward of this.#forwards) await forward.close();
   }
 
-  #chooseExecutor(): Executor {
+  #openExecutors(): Record<ExecutorName, Executor> {
     const { channel, fifos } = this.context;
-    const { id, asked } = this.#record;
-    const tasks = new TaskExecutor(channel, id, new FifoPool(this.directory, fifos), () =>
-      hidesProcesses(this.#record),
-    );
-    if (asked.executor !== 'supervisor') return tasks;
-    return new SupervisorExecutor({
+    const { id } = this.#record;
+    const task = new TaskExecutor(channel, id, new FifoPool(this.directory, fifos), () => hidesProcesses(this.#record));
+    const supervisor = new SupervisorExecutor({
       path: nameSocket(this.directory),
       user: this.#spec.process.user,
       init: () => this.#init,
       renewInit: () => this.renewInit(),
-      tasks,
+      tasks: task,
     });
+    return { task, supervisor };
   }
 }

@@ -4,7 +4,8 @@ import { buildCapabilities } from './capabilities.js';
 import { checkArguments, checkEnv, checkTotal, mergeEnv } from './environment.js';
 import type { HostFacts } from './host.js';
 import { type ImageConfig, readImageConfig } from './image-config.js';
-import { type Bind, buildMounts, DOOR_PATH, INIT_PATH, listMaskedPaths, listReadonlyPaths } from './mounts.js';
+import { buildInitArguments, requireInit } from './init.js';
+import { type Bind, buildMounts, listMaskedPaths, listReadonlyPaths } from './mounts.js';
 import { buildResources, buildRlimits } from './resources.js';
 import { buildSeccomp } from './seccomp.js';
 import type { OciCapabilities, OciSeccomp, OciSpec, OciUser } from './types.js';
@@ -46,27 +47,15 @@ const TTY_SIZE = { width: 80, height: 24 };
 
 const namespaces = ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'];
 
-/** The command that a session's document was built with; empty where it only keeps itself alive. */
-export function listCommand({ process }: OciSpec): string[] {
-  const separator = process.args.indexOf('--');
-  return separator === -1 ? [] : process.args.slice(separator + 1);
-}
-
 /**
  * The OCI document of a session. Pure: what it depends on of the host comes in as a value. Throws `invalid-argument`
  * for an image that asks for what no process can be given, and CapabilityMismatchError where calls cannot be filtered.
  */
 export function buildSpec(input: SpecInput): OciSpec {
   const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env, binds, netns } = input;
-  const initPath = input.supervisor ?? host.initPath;
-  if (initPath === undefined) {
-    throw new DriverError('failed-precondition', 'no static init was found on this host: install catatonit');
-  }
+  const initPath = requireInit(input.supervisor ?? host.initPath);
   const { env: imageEnv, cwd } = readImageConfig(image);
-  const main = command === undefined ? [] : ['--', ...command];
-  // A session without a command needs nothing of its image: -P only waits and reaps.
-  const wait = command === undefined ? ['-P'] : [];
-  const args = [INIT_PATH, ...(input.supervisor === undefined ? wait : [DOOR_PATH]), ...main];
+  const args = buildInitArguments(command, { isSupervisor: input.supervisor !== undefined });
   const merged = mergeEnv(imageEnv, tty ? { TERM: 'xterm', ...env } : env);
   const capabilities = buildCapabilities(policy.capabilities);
   const rlimits = buildRlimits(policy);

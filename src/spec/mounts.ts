@@ -46,8 +46,12 @@ export function buildMounts(policy: ResolvedPolicy, initPath: string, binds: rea
       ? [mount('/tmp', 'tmpfs', 'tmpfs', 'nosuid', 'nodev', 'mode=1777', `size=${TMPFS_BYTES}`)]
       : []),
     ...asked.sort((one, other) => countParts(one) - countParts(other)),
-    mount(INIT_PATH, 'bind', initPath, 'bind', 'ro', 'nosuid', 'nodev'),
+    buildInitMount(initPath),
   ];
+}
+
+export function buildInitMount(path: string): OciMount {
+  return mount(INIT_PATH, 'bind', path, 'bind', 'ro', 'nosuid', 'nodev');
 }
 
 /**
@@ -55,7 +59,7 @@ export function buildMounts(policy: ResolvedPolicy, initPath: string, binds: rea
  * config.md, "Linux mount options") go with those that every runc knows: one that does not know them makes the top
  * read-only, and what is below is found out before the session starts.
  */
-function buildBind({ source, target, readOnly, hasSubmounts, kept = [] }: Bind): OciMount {
+export function buildBind({ source, target, readOnly, hasSubmounts, kept = [] }: Bind): OciMount {
   const isReadOnly = readOnly || kept.includes('ro');
   const options = ['nosuid', 'nodev', ...kept.filter((word) => word !== 'ro'), isReadOnly ? 'ro' : 'rw'];
   if (!hasSubmounts) return mount(target, 'bind', source, 'bind', 'rprivate', ...options);

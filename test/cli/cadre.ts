@@ -1,6 +1,6 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { context } from '../support/context.js';
-import { EXECUTOR } from '../support/executor.js';
+import { ASKED_EXECUTOR } from '../support/executor.js';
 
 const { address, namespace } = context;
 
@@ -14,7 +14,9 @@ export function cadre(...args: string[]): Pick<SpawnSyncReturns<string>, 'status
 export function cadreWith(input: string, ...args: string[]) {
   const [verb, ...rest] = args;
   const given =
-    verb === 'run' && EXECUTOR !== 'task' && !rest.includes('--help') ? [verb, '--executor', EXECUTOR, ...rest] : args;
+    verb === 'run' && ASKED_EXECUTOR === 'task' && !rest.includes('--help')
+      ? [verb, '--executor', 'task', ...rest]
+      : args;
   const { status, stdout, stderr } = spawnSync(process.execPath, ['dist/cli/main.js', ...given], {
     env: cadreEnv,
     encoding: 'utf8',

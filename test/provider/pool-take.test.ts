@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { parseCreateOptions } from '../../src/provider/create-options.js';
+import { chooseExecutor } from '../../src/provider/executor-choice.js';
 import { resolveOptions } from '../../src/provider/options.js';
 import { resolvePool } from '../../src/provider/pool-options.js';
 import { keySession, planTake, stripTaken } from '../../src/provider/pool-take.js';
@@ -18,6 +19,7 @@ const pool = openPool({
   policy: { networkMode: 'none', envAllowlist: ['LANG'], secrets: [{ name: 'DB', value: 'db', as: 'env' }] },
   env: { A: 'pool', B: 'pool' },
   metadata: { team: 'x' },
+  executor: 'supervisor',
 });
 
 test('what is made holds nothing of what is given when it is taken', () => {
@@ -52,7 +54,7 @@ test.each([
   [{ secrets: [{ name: '../up', value: 'v' }], waitMs: -1 }, 'invalid-argument', ['secrets[0].name', 'waitMs']],
   [{ env: { A: 'x\0' } }, 'invalid-argument', ['env.A']],
   [{ wait: 5 }, 'capability-mismatch', ['wait']],
-  [{ image: 'other', env: { A: 'b' }, executor: 'supervisor' }, 'capability-mismatch', ['image', 'executor']],
+  [{ image: 'other', env: { A: 'b' }, executor: 'task' }, 'capability-mismatch', ['image', 'executor']],
   [{ onProgress: () => undefined }, 'capability-mismatch', ['onProgress']],
   [{ resources: { cpus: 1 } }, 'capability-mismatch', ['resources']],
   ['text', 'invalid-argument', undefined],
@@ -63,12 +65,20 @@ test.each([
   expect(take).toThrow(expect.objectContaining({ faults: fields.map((path) => expect.objectContaining({ path })) }));
 });
 
+test('what is free to choose is the same as what it comes to', () => {
+  const executor = chooseExecutor('auto', {
+    runtime: options.runtime,
+    policy: { capabilities: { add: [], drop: [] } },
+  });
+  expect(openPool({ executor }).key).toBe(openPool({}).key);
+});
+
 test('pools of one name share what differs in nothing that cannot change, and that alone', () => {
-  const base = { policy: { networkMode: 'none' } };
+  const base = { policy: { networkMode: 'none' }, executor: 'supervisor' };
   const key = openPool(base).key;
   expect(openPool({ ...base, env: { A: '1' }, metadata: { a: 'b' }, min: 3 }).key).toBe(key);
   expect(openPool({ policy: { networkIsolation: true } }).key).toBe(key);
-  for (const other of [{ policy: {} }, { ...base, image: 'other' }, { ...base, executor: 'supervisor' }]) {
+  for (const other of [{ policy: {} }, { ...base, image: 'other' }, { ...base, executor: 'task' }]) {
     expect(openPool(other).key).not.toBe(key);
   }
 });

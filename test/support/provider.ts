@@ -4,7 +4,7 @@ import { ContainerdProvider } from '../../src/index.js';
 import type { ProviderOptions } from '../../src/provider/options.js';
 import type { DetectorOptions } from '../../src/session/runtime-detector.js';
 import { context } from './context.js';
-import { EXECUTOR } from './executor.js';
+import { ASKED_EXECUTOR } from './executor.js';
 
 /** Of tests that need no network: most do not, and are the quicker for it. */
 export const offline = { networkMode: 'none' } as const;
@@ -17,7 +17,7 @@ export async function openProvider(
   const { address, namespace, stateRoot, images, runtime, hostRoot } = context;
   const given = {
     runtime,
-    executor: EXECUTOR,
+    ...(ASKED_EXECUTOR === 'auto' ? {} : { executor: ASKED_EXECUTOR }),
     image: images.reference,
     address,
     namespace,

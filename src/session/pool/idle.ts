@@ -88,8 +88,12 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
   const { channel } = context;
   const { session, container, spec } = idle;
   const { pool: _, expiresAt: __, ...own } = idle.record;
-  const { executor } = own.asked;
-  const asked = { ...change.asked, ...(executor === undefined ? {} : { executor }) };
+  const { executor, askedExecutor } = own.asked;
+  const asked = {
+    ...change.asked,
+    ...(executor === undefined ? {} : { executor }),
+    ...(askedExecutor === undefined ? {} : { askedExecutor }),
+  };
   const record: SessionRecord = { ...own, ...change, asked };
   const given = { ...spec, process: { ...spec.process, env: mergeEnv(spec.process.env, env) } };
   if (secrets.length > 0) {

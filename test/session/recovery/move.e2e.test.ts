@@ -84,6 +84,7 @@ test('a handle of a session that another process moved knows what it runs on', a
   await session.start({ runtime: 'kata' });
   expect((await other.exec('sleep', ['1000'], { timeoutMs: 200 })).kill).toMatchObject({ verified: false });
   expect(other.runtime).toBe(KATA);
+  expect(await other.info()).toMatchObject({ executor: 'task' });
   expect(await other.kill()).toMatchObject({ verified: false });
   await other.start();
   expect((await other.info()).runtime).toBe(KATA);
@@ -91,6 +92,7 @@ test('a handle of a session that another process moved knows what it runs on', a
   await other.start({ runtime: 'runc' });
   expect((await session.exec('sleep', ['1000'], { timeoutMs: 200 })).kill).toMatchObject({ verified: true });
   expect(session.runtime).toBe(RUNC);
+  expect(await session.info()).toMatchObject({ executor: 'supervisor' });
 });
 
 test('a record of no form that is known here is left alone and told of; the others are not held up', async () => {

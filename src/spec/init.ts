@@ -1,0 +1,44 @@
+import { DriverError } from '../core/error.js';
+import { type Bind, buildBind, buildInitMount, DOOR_PATH, INIT_PATH } from './mounts.js';
+import type { OciSpec } from './types.js';
+
+/** The first process of a session: the host's init, or the supervisor, which has a door. */
+export interface InitChoice {
+  /** Of the program, on the host. */
+  path: string;
+  /** Where the supervisor makes its socket. */
+  door?: Bind | undefined;
+}
+
+/** Throws `failed-precondition` where this host has none. */
+export function requireInit(path: string | undefined): string {
+  if (path !== undefined) return path;
+  throw new DriverError('failed-precondition', 'no static init was found on this host: install catatonit');
+}
+
+/** What the init is started with. */
+export function buildInitArguments(command: readonly string[] | undefined, { isSupervisor = false }): string[] {
+  const main = command === undefined ? [] : ['--', ...command];
+  // A session without a command needs nothing of its image: -P only waits and reaps.
+  const wait = command === undefined ? ['-P'] : [];
+  return [INIT_PATH, ...(isSupervisor ? [DOOR_PATH] : wait), ...main];
+}
+
+/** The command that a session's document was built with; empty where it only keeps itself alive. */
+export function listCommand({ process }: OciSpec): string[] {
+  const separator = process.args.indexOf('--');
+  return separator === -1 ? [] : process.args.slice(separator + 1);
+}
+
+/** The same session's document with another init. */
+export function replaceInit(spec: OciSpec, { path, door }: InitChoice): OciSpec {
+  const command = listCommand(spec);
+  const args = buildInitArguments(command.length === 0 ? undefined : command, { isSupervisor: door !== undefined });
+  const others = spec.mounts.filter(({ destination }) => ![INIT_PATH, DOOR_PATH].includes(destination));
+  const doors = door === undefined ? [] : [buildBind(door)];
+  return {
+    ...spec,
+    process: { ...spec.process, args },
+    mounts: [...others, ...doors, buildInitMount(path)],
+  };
+}
