@@ -2,11 +2,13 @@ import { isExecutable } from '../core/program.js';
 import { explainNoRedirect, listLacks, listWallLacks } from '../network/prerequisites.js';
 import { probeServer, socketRemedy } from '../rpc/probe.js';
 import { readHostFacts } from '../session/host.js';
+import type { ExecutorChoice } from '../session/record.js';
 import { hasOverlay } from '../session/runtime-facts.js';
 import type { HostFacts } from '../spec/host.js';
 import { checkContainerd, type HostCheck, judge } from '../spec/prerequisites.js';
 import { nameRuntime } from '../spec/runtime.js';
 import type { Connection } from './connection.js';
+import { chooseExecutor } from './executor-choice.js';
 import { assertHost, type ResolvedOptions } from './options.js';
 
 /** Whether sessions can run, with what was looked at. */
@@ -25,9 +27,10 @@ export async function checkHealth(
   {
     runtime,
     runtimeBinary,
+    executor,
     runtimeOptions: { configPath, systemdCgroup },
     snapshotter,
-  }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'runtimeOptions' | 'snapshotter'>,
+  }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'executor' | 'runtimeOptions' | 'snapshotter'>,
 ): Promise<HealthResult> {
   const { address, namespace } = channel;
   const checks: HostCheck[] = [];
@@ -57,7 +60,7 @@ export async function checkHealth(
     });
     const request = { runtime: nameRuntime(runtime), runtimeBinary, configPath, systemdCgroup };
     await attempt('runtime', 'see that the host can be looked at', () => runtimes.check(request, { isReachable }));
-    checks.push(...checkBinary(runtimeBinary));
+    checks.push(...checkBinary(runtimeBinary), describeExecutor(executor, runtime));
   }
   const failed = checks.filter(({ state }) => state === 'failed');
   const told = failed.length > 0 ? failed : checks.filter(({ name }) => name === 'containerd');
@@ -73,6 +76,13 @@ function checkBinary(runtimeBinary: string | undefined): HostCheck[] {
   if (runtimeBinary === undefined) return [];
   const remedy = 'name a program of this host by its path';
   return [judge('runtimeBinary', isExecutable(runtimeBinary), { found: runtimeBinary, remedy })];
+}
+
+/** What sessions get that ask for nothing. */
+function describeExecutor(asked: ExecutorChoice, runtime: string): HostCheck {
+  const policy = { capabilities: { add: [], drop: [] } };
+  const { executor, executorReason } = chooseExecutor(asked, { runtime, policy });
+  return { name: 'executor', state: 'ok', found: `${executor}: ${executorReason}` };
 }
 
 async function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string): Promise<HostCheck[]> {

@@ -105,7 +105,8 @@ export function planSession(
   const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
   const { timeoutMs } = policy.resources;
   const runtime = chooseRuntime(session.runtime ?? asked.runtime, { runtimeBinary, runtimeOptions });
-  const executor = chooseExecutor(session.executor ?? usual, { runtime: runtime.name, policy });
+  const askedExecutor = session.executor ?? usual;
+  const chosen = chooseExecutor(askedExecutor, { runtime: runtime.name, policy });
   const isSystemd = runtime.options?.type === 'containerd.runc.v1.Options' && runtime.options.systemdCgroup;
   const { namespace } = context.channel;
   const cgroupsPath = nameCgroup(namespace, id, { systemd: isSystemd === true });
@@ -126,7 +127,7 @@ export function planSession(
     cwd,
     netns: nameNetns(context, { id, runtime: runtime.name, policy }),
     seccomp,
-    supervisor: executor === 'supervisor' ? findSupervisor() : undefined,
+    supervisor: chosen.executor === 'supervisor' ? findSupervisor() : undefined,
   };
   return {
     image,
@@ -149,8 +150,8 @@ export function planSession(
       manifest: image.manifest,
       asked: {
         ...describeAsked(policy, session),
-        executor,
-        ...((session.executor ?? usual) === 'auto' ? { askedExecutor: 'auto' } : {}),
+        ...chosen,
+        ...(askedExecutor === 'auto' ? { askedExecutor } : {}),
       },
       policyHash: hashPolicy(policy),
       runtime: runtime.name,

@@ -29,7 +29,7 @@ export function keySession(asked: AskedOptions, options: ResolvedOptions): strin
   const { image = options.image, runtime = options.runtime, pull = options.pull } = session;
   const { command = [], tty = false, stdin = false } = session;
   // By what it comes to: `auto` and the name of what it chooses are the same.
-  const executor = chooseExecutor(session.executor ?? options.executor, { runtime, policy });
+  const { executor } = chooseExecutor(session.executor ?? options.executor, { runtime, policy });
   const { runtimeBinary = '', runtimeOptions, snapshotter, worktreePath = '' } = options;
   const made = [image, nameRuntime(runtime), executor, pull, command, tty, stdin];
   const place = [runtimeBinary, runtimeOptions, snapshotter, worktreePath];

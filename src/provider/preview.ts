@@ -8,6 +8,7 @@ import type { CreateRequest } from '../session/create.js';
 import { readHostFacts } from '../session/host.js';
 import { checkNetwork } from '../session/network.js';
 import { previewSpec } from '../session/preview.js';
+import type { ExecutorName } from '../session/record.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
 import { nameRuntime } from '../spec/runtime.js';
@@ -15,6 +16,7 @@ import { type Finding, scorePolicy } from '../spec/score.js';
 import type { OciSpec } from '../spec/types.js';
 import type { Connected } from './connection.js';
 import { parseCreateOptions } from './create-options.js';
+import { chooseExecutor } from './executor-choice.js';
 import type { ResolvedOptions } from './options.js';
 import { checkRequest, type PlanInput, planSession } from './plan.js';
 
@@ -24,6 +26,10 @@ export interface SessionPlan {
   spec: unknown;
   /** containerd's name of the runtime. */
   runtime: string;
+  /** What would start its commands. */
+  executor: ExecutorName;
+  /** Why that one. */
+  executorReason: string;
   /** Paths of what cannot be honoured. */
   mismatched: string[];
   /** The same, each with what would be accepted. */
@@ -66,7 +72,10 @@ export async function previewSession(given: unknown, context: PreviewContext): P
   const parsed = await collect(() => parseCreateOptions(given, base));
   if (parsed.result === undefined) {
     // Of fields that nobody knows it cannot be told what they would come to.
-    return { spec: undefined, runtime: nameRuntime(context.runtime), ...parsed.refused, score: 0, findings: [] };
+    const { runtime, executor } = context;
+    const policy = { capabilities: { add: [], drop: [] } };
+    const chosen = chooseExecutor(executor, { runtime, policy });
+    return { spec: undefined, runtime: nameRuntime(runtime), ...chosen, ...parsed.refused, score: 0, findings: [] };
   }
   const { session, policy } = parsed.result;
   const host = readHostFacts();
@@ -84,6 +93,7 @@ export async function previewSession(given: unknown, context: PreviewContext): P
   const plan = {
     spec,
     runtime,
+    ...chooseExecutor(session.executor ?? context.executor, { runtime, policy }),
     ...refused,
     ...scorePolicy(policy, { user: request.user, spec }),
     ...(assumed === undefined ? {} : { assumed }),

@@ -10,12 +10,12 @@ import type { FifoStore } from '../stdio/fifo-store.js';
 import type { Auditor } from './audit/auditor.js';
 import type { CreateRequest } from './create.js';
 import type { Enforcers } from './enforcers.js';
-import type { AskedSession, ExecutorChoice, ExecutorName } from './record.js';
+import type { AskedSession, ChosenExecutor, ExecutorChoice } from './record.js';
 import type { Session } from './session.js';
 import type { UserFilesCache } from './user-files.js';
 
 /** A session to be made like another one. */
-export interface ForkRequest extends Omit<AskedSession, 'executor' | 'askedExecutor'> {
+export interface ForkRequest extends Omit<AskedSession, 'executor' | 'executorReason' | 'askedExecutor'> {
   runtime: string;
   executor: ExecutorChoice;
   metadata: Record<string, string>;
@@ -33,11 +33,10 @@ export interface RuntimeChange {
   executor: ExecutorChoice;
 }
 
-export interface ChosenRuntime {
+export interface ChosenRuntime extends ChosenExecutor {
   runtime: RuntimeChoice;
   runtimeOptions: RuntimeOptions;
   host: HostFacts;
-  executor: ExecutorName;
   /** Program that is to be the session's init. */
   initPath: string;
 }

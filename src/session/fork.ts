@@ -56,7 +56,7 @@ export async function forkSession(
   const { container, record } = await findRecord(channel, parent.id);
   const { count = 1, policy, metadata = parent.metadata, ttlMs, signal } = options;
   const image = await readImage(channel, { name: parent.image, manifest: parent.manifest, signal });
-  const { executor = 'task', askedExecutor = executor, ...asked } = record.asked;
+  const { executor = 'task', askedExecutor = executor, executorReason: _, ...asked } = record.asked;
   const request: ForkRequest = {
     ...asked,
     executor: askedExecutor,

@@ -18,6 +18,8 @@ export interface SessionInfo {
   runtime: string;
   /** What starts its commands. */
   executor: ExecutorName;
+  /** Why that one. Absent in sessions of earlier versions. */
+  executorReason?: string;
   /** What it may reach, where its `networkMode` is `allowlist`. */
   allow?: string[];
   /** As it was created with. */
@@ -43,6 +45,7 @@ export async function readInfo(channel: Channel, record: SessionRecord): Promise
     ...(parent === undefined ? {} : { parent }),
     runtime,
     executor: asked.executor ?? 'task',
+    ...(asked.executorReason === undefined ? {} : { executorReason: asked.executorReason }),
     ...(asked.policy.networkMode === 'allowlist' ? { allow: asked.policy.asked.network?.allow ?? [] } : {}),
     metadata,
     createdAt,

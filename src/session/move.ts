@@ -41,7 +41,9 @@ export async function planMove(
   const { path: networkPath } = needsNetworkPath(name) ? await createNamespace(directory) : { path: '' };
   const adapted = adaptSpec(before, { ...chosen, runtime: name, policy, networkPath });
   const spec = chosen.executor === executor ? adapted : replaceInit(adapted, chooseInit(chosen, policy, directory));
-  const moved = { ...record, runtime: name, asked: { ...record.asked, executor: chosen.executor } };
+  const { executorReason } = chosen;
+  const asked = { ...record.asked, executor: chosen.executor, executorReason };
+  const moved = { ...record, runtime: name, asked };
   const next: Container = {
     ...container,
     runtime: { name, options: options && packShimOptions(options) },

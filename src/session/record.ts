@@ -59,14 +59,22 @@ export interface AskedSession {
   tty?: boolean;
   stdin?: boolean;
   env?: Record<string, string>;
-  /** What was chosen. Defaults to `task`, as others' sessions have it. */
+  /** What was chosen. Absent in sessions of earlier versions, which have `task`. */
   executor?: ExecutorName;
+  /** Why that one. */
+  executorReason?: string;
   /** It was free to choose, and is again when the session moves to another runtime or is forked. */
   askedExecutor?: 'auto';
 }
 
 /** What starts commands: containerd's Tasks.Exec, or the session's own supervisor. */
 export type ExecutorName = 'task' | 'supervisor';
+
+/** What starts the commands of a session, and why that does. */
+export interface ChosenExecutor {
+  executor: ExecutorName;
+  executorReason: string;
+}
 
 /** `auto` is the supervisor in sessions that can have it, and containerd in the others. */
 export type ExecutorChoice = 'auto' | ExecutorName;

@@ -17,6 +17,7 @@ test('a host on which sessions run is healthy, and every check is told', () => {
       'allowlist',
       'cgroup',
       'containerd',
+      'executor',
       'init',
       'network',
       'overlayfs',
@@ -26,6 +27,11 @@ test('a host on which sessions run is healthy, and every check is told', () => {
     ].sort(),
   );
   expect(checks.get('containerd')?.found).toContain(context.version);
+  expect(checks.get('executor')).toEqual({
+    name: 'executor',
+    state: 'ok',
+    found: expect.stringMatching(/^supervisor: /),
+  });
   const { status: tableStatus, stdout } = cadre('doctor');
   expect(tableStatus).toBe(0);
   expect(stdout).toMatch(/^STATE +CHECK +FOUND +REMEDY\n/);

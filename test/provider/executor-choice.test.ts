@@ -1,19 +1,27 @@
 import { expect, test } from 'vitest';
 import { checkSupervisor, chooseExecutor } from '../../src/provider/executor-choice.js';
+import { resolveOptions } from '../../src/provider/options.js';
 
 const plain = { add: [], drop: [] };
 
 test.each([
-  ['a guest', 'io.containerd.kata.v2', plain],
-  ['a runtime that nothing is known of', 'io.containerd.runsc.v1', plain],
-  ['a policy by which root inside may trace', 'io.containerd.runc.v2', { add: ['SYS_PTRACE'], drop: [] }],
-])('auto leaves %s to containerd', (_, runtime, capabilities) => {
-  expect(chooseExecutor('auto', { runtime, policy: { capabilities } })).toBe('task');
+  ['a guest', 'io.containerd.kata.v2', plain, 'leads into a session on io.containerd.kata.v2'],
+  ['a runtime that nothing is known of', 'io.containerd.runsc.v1', plain, 'leads into a session'],
+  ['a policy by which root inside may trace', 'io.containerd.runc.v2', { add: ['SYS_PTRACE'], drop: [] }, 'SYS_PTRACE'],
+])('auto leaves %s to containerd, and says why', (_, runtime, capabilities, reason) => {
+  expect(chooseExecutor('auto', { runtime, policy: { capabilities } })).toEqual({
+    executor: 'task',
+    executorReason: expect.stringContaining(reason),
+  });
+});
+
+test('who asks for nothing gets auto', () => {
+  expect(resolveOptions({ image: 'any' }, {}).executor).toBe('auto');
 });
 
 test.each(['task', 'supervisor'] as const)('%s by name is taken by its word', (name) => {
   const policy = { capabilities: { add: ['SYS_PTRACE'], drop: [] } };
-  expect(chooseExecutor(name, { runtime: 'runc', policy })).toBe(name);
+  expect(chooseExecutor(name, { runtime: 'runc', policy }).executor).toBe(name);
 });
 
 test('what a guest cannot have is refused with what can be asked', () => {

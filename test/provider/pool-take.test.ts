@@ -66,7 +66,7 @@ test.each([
 });
 
 test('what is free to choose is the same as what it comes to', () => {
-  const executor = chooseExecutor('auto', {
+  const { executor } = chooseExecutor('auto', {
     runtime: options.runtime,
     policy: { capabilities: { add: [], drop: [] } },
   });

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { SessionInfo } from '../../src/index.js';
 import { context, unseen } from '../support/context.js';
-import { EXECUTOR } from '../support/executor.js';
+import { CHOSEN } from '../support/executor.js';
 import { observe, settle } from '../support/leaks.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs, waitUntilStopped } from './main-session.js';
@@ -179,7 +179,7 @@ test('info and list tell the same, to every process', async () => {
     state: 'running',
     image: context.images.reference,
     runtime: `io.containerd.${context.isKata ? 'kata' : 'runc'}.v2`,
-    executor: EXECUTOR,
+    ...CHOSEN,
     metadata: { team: 'a' },
     createdAt: expect.any(Date),
     expiresAt: new Date(info.createdAt.getTime() + 60_000),

@@ -88,10 +88,11 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
   const { channel } = context;
   const { session, container, spec } = idle;
   const { pool: _, expiresAt: __, ...own } = idle.record;
-  const { executor, askedExecutor } = own.asked;
+  const { executor, executorReason, askedExecutor } = own.asked;
   const asked = {
     ...change.asked,
     ...(executor === undefined ? {} : { executor }),
+    ...(executorReason === undefined ? {} : { executorReason }),
     ...(askedExecutor === undefined ? {} : { askedExecutor }),
   };
   const record: SessionRecord = { ...own, ...change, asked };
