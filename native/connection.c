@@ -13,6 +13,7 @@
 /* Small answers that wait for a host which does not read: beyond this it is given up. */
 #define MAX_WAITING (1024u * 1024)
 #define FIRST_BUFFER 4096u
+#define MOST_PARTS 3
 
 struct buffer {
   char *bytes;
@@ -23,10 +24,12 @@ struct connection {
   struct watch watch;
   struct buffer in, out;
   size_t sent; /* of `out` */
-  bool welcome, broken;
+  bool welcome, broken, blocked; /* blocked: the socket takes no more for now */
 };
 
 static struct watch listening;
+/* Whose answers wait in `out` for the next one, so that the host is woken once for both. */
+static struct connection *holding;
 static size_t connections;
 
 static bool reserve(struct buffer *buffer, size_t more, size_t limit) {
@@ -42,6 +45,7 @@ static bool reserve(struct buffer *buffer, size_t more, size_t limit) {
 static void close_connection(struct connection *connection) {
   if (connection->watch.fd < 0) return;
   watch_close(&connection->watch);
+  if (holding == connection) holding = NULL;
   for (struct job *job = jobs; job != NULL; job = job->next)
     if (job->owner == connection) job_leave(job);
   free(connection->in.bytes);
@@ -58,6 +62,7 @@ static void close_connection(struct connection *connection) {
 static bool break_off(struct connection *connection) {
   connection->broken = true;
   connection->out.used = connection->sent = 0;
+  connection->blocked = false;
   shutdown(connection->watch.fd, SHUT_RDWR);
   watch_set(&connection->watch, EPOLLIN);
   return false;
@@ -78,27 +83,40 @@ static bool flush(struct connection *connection) {
     connection->sent += (size_t)size;
   }
   out->used = connection->sent = 0;
+  connection->blocked = false;
   return true;
 }
 
-/* Sends the parts, and keeps a copy of what is left of them. False when the next has to wait. */
-static bool send_parts(struct connection *connection, struct iovec *parts, int count) {
-  ssize_t size = connection->out.used > 0 ? 0 : writev(connection->watch.fd, parts, count);
+static bool keep(struct connection *connection, const void *data, size_t size) {
+  if (size == 0) return true;
+  if (!reserve(&connection->out, size, MAX_WAITING)) return false;
+  memcpy(connection->out.bytes + connection->out.used, data, size);
+  connection->out.used += size;
+  return true;
+}
+
+static void block(struct connection *connection) {
+  connection->blocked = true;
+  watch_set(&connection->watch, EPOLLIN | EPOLLOUT);
+}
+
+/* Sends what waits, then the parts, and keeps a copy of what is left of them. False when the next has to wait. */
+static bool send_parts(struct connection *connection, const struct iovec *parts, int count) {
+  struct buffer *out = &connection->out;
+  struct iovec all[MOST_PARTS + 1] = {{out->bytes + connection->sent, out->used - connection->sent}};
+  memcpy(all + 1, parts, (size_t)count * sizeof *parts);
+  ssize_t size = connection->blocked ? 0 : writev(connection->watch.fd, all, count + 1);
   if (size < 0 && errno != EAGAIN && errno != EINTR) return break_off(connection);
   size_t skip = size < 0 ? 0 : (size_t)size;
+  if (skip >= all[0].iov_len) skip -= all[0].iov_len, out->used = connection->sent = 0;
+  else connection->sent += skip, skip = 0;
   for (int part = 0; part < count; part++) {
-    size_t length = parts[part].iov_len;
-    if (skip >= length) {
-      skip -= length;
-      continue;
-    }
-    if (!reserve(&connection->out, length - skip, MAX_WAITING)) return break_off(connection);
-    memcpy(connection->out.bytes + connection->out.used, (char *)parts[part].iov_base + skip, length - skip);
-    connection->out.used += length - skip;
-    skip = 0;
+    size_t length = parts[part].iov_len, gone = skip < length ? skip : length;
+    skip -= gone;
+    if (!keep(connection, (char *)parts[part].iov_base + gone, length - gone)) return break_off(connection);
   }
-  if (connection->out.used == 0) return true;
-  watch_set(&connection->watch, EPOLLIN | EPOLLOUT);
+  if (out->used == 0) return true;
+  block(connection);
   return false;
 }
 
@@ -107,6 +125,23 @@ void connection_tell(struct connection *connection, enum answer type, uint32_t s
   struct frame frame = {.size = (uint32_t)size, .type = (uint16_t)type, .stream = stream};
   struct iovec parts[2] = {{&frame, sizeof frame}, {(void *)data, size}};
   send_parts(connection, parts, 2);
+}
+
+/* The same, together with the next answer or a moment later. */
+static void tell_later(struct connection *connection, enum answer type, uint32_t stream, const void *data, size_t size) {
+  if (!can_send(connection)) return;
+  if (holding != connection) connections_flush();
+  struct frame frame = {.size = (uint32_t)size, .type = (uint16_t)type, .stream = stream};
+  if (!keep(connection, &frame, sizeof frame) || !keep(connection, data, size)) break_off(connection);
+  else holding = connection;
+}
+
+bool connections_hold(void) { return holding != NULL; }
+
+void connections_flush(void) {
+  struct connection *connection = holding;
+  holding = NULL;
+  if (connection != NULL && !connection->blocked && !flush(connection) && can_send(connection)) block(connection);
 }
 
 /* One frame of output, or its end. False when the socket takes no more. */
@@ -124,9 +159,9 @@ static bool pump_source(struct connection *connection, struct job *job, int sour
   if (is_all && job->output[source].fd < 0 && !job->end_told[source]) {
     uint32_t which = (uint32_t)source;
     job->end_told[source] = true;
-    connection_tell(connection, OUTPUT_END, job->stream, &which, sizeof which);
+    tell_later(connection, OUTPUT_END, job->stream, &which, sizeof which);
   }
-  return connection->out.used == 0;
+  return !connection->blocked;
 }
 
 static bool has_unsent(const struct job *job) {
@@ -146,7 +181,7 @@ static bool pump_job(struct connection *connection, struct job *job) {
     job->exit_told = true;
     connection_tell(connection, EXITED, job->stream, &exit, sizeof exit);
   }
-  return can_send(connection) && connection->out.used == 0;
+  return can_send(connection) && !connection->blocked;
 }
 
 void connection_pump(struct connection *connection) {
@@ -185,9 +220,12 @@ static void start(struct connection *connection, uint32_t stream, const char *da
 }
 
 void connection_started(const struct job *job) {
-  uint32_t flags = (job->input.fd >= 0 ? WITH_INPUT : 0u) | (job->terminal ? WITH_TERMINAL : 0u);
+  uint32_t flags = (job->input.fd >= 0 ? WITH_INPUT : 0u) | (job->terminal ? WITH_TERMINAL : 0u) |
+                   (job->alone ? ALONE : 0u);
   uint32_t who[3] = {(uint32_t)job->pid, (uint32_t)job->reaper, flags};
-  if (job->owner != NULL) connection_tell(job->owner, STARTED, job->stream, who, sizeof who);
+  if (job->owner == NULL) return;
+  if (job->at_once) connection_tell(job->owner, STARTED, job->stream, who, sizeof who);
+  else tell_later(job->owner, STARTED, job->stream, who, sizeof who);
 }
 
 static void take_up(struct connection *connection, uint32_t stream, const char *name, size_t size) {

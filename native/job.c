@@ -34,8 +34,13 @@ struct plan {
   const char *cwd;
   char **arguments, **variables;
   int input, output, error, status;
-  bool terminal, files;
+  bool terminal, files, at_once;
 };
+
+/* Those that stand between, until they are reaped; and whether what one of them left behind has come to us. */
+static pid_t reapers[MAX_JOBS];
+static size_t count_of_reapers;
+static bool has_strays;
 
 /* Shared with the vfork'ed child, which says in it why the command could not be run. */
 static volatile struct {
@@ -101,7 +106,7 @@ static _Noreturn void reap(const struct plan *plan) {
       tell(status, EXITED, code, 0);
       /* Its number stays its own until the host has had the time to look at it, or needs it no more. */
       struct pollfd released = {.fd = status};
-      poll(&released, 1, LOOK_MS);
+      if (plan->at_once) poll(&released, 1, LOOK_MS);
     }
     waitpid(end.si_pid, NULL, 0);
   }
@@ -179,6 +184,7 @@ static struct job *add_job(const char *name, const struct command *command, cons
   if (job == NULL || (job->name = strdup(name)) == NULL) return free(job), NULL;
   job->terminal = (command->flags & WITH_TERMINAL) != 0;
   job->files = (command->flags & WITH_FILES) != 0;
+  job->at_once = (command->flags & AT_ONCE) != 0;
   job->input_ended = ours[0] < 0;
   watch_add(&job->status, ours[3], EPOLLIN, on_status, job);
   watch_add(&job->output[0], ours[1], EPOLLIN, on_stdout, job);
@@ -197,10 +203,13 @@ static struct job *start(const struct command *command, char **names, char **arg
     bool terminal = (command->flags & WITH_TERMINAL) != 0;
     struct plan plan = {names[1], arguments, variables, theirs[0], terminal ? theirs[0] : theirs[1],
                         terminal ? theirs[0] : theirs[2], theirs[3], terminal,
-                        (command->flags & WITH_FILES) != 0};
+                        (command->flags & WITH_FILES) != 0, (command->flags & AT_ONCE) != 0};
     pid_t reaper = fork();
     if (reaper == 0) reap(&plan);
     if (reaper > 0 && (job = add_job(names[0], command, ours)) == NULL) kill(reaper, SIGKILL);
+    if (job != NULL) job->alone = count_of_reapers == 0 && !has_strays;
+    if (reaper > 0 && count_of_reapers < MAX_JOBS) reapers[count_of_reapers++] = reaper;
+    else if (reaper > 0) has_strays = true;
   }
   kept = errno;
   close_all(theirs, 4);
@@ -217,6 +226,7 @@ struct job *job_start(const char *payload, size_t size, enum stage *stage) {
   memcpy(&command, payload, sizeof command);
   const char *at = payload + sizeof command, *end = payload + size;
   if (count_of_jobs >= MAX_JOBS) return errno = EAGAIN, NULL;
+  reap_children();
   char **names = list_strings(&at, end, 2);
   char **arguments = names == NULL ? NULL : list_strings(&at, end, command.arguments);
   char **variables = arguments == NULL ? NULL : list_strings(&at, end, command.variables);
@@ -260,7 +270,15 @@ static void set_exit(struct job *job, uint32_t code) {
   pump(job);
 }
 
+void jobs_reaped(void) { has_strays = false; }
+
 void job_reaped(pid_t pid, int state) {
+  for (size_t index = 0; index < count_of_reapers; index++) {
+    if (reapers[index] != pid) continue;
+    reapers[index] = reapers[--count_of_reapers];
+    /* One that was killed leaves us what it stood for. */
+    if (state != 0) has_strays = true;
+  }
   for (struct job *job = jobs, *next; job != NULL; job = next) {
     next = job->next;
     /* It may have been born and have ended since we last heard of it. */

@@ -19,6 +19,8 @@
 #include "supervisor.h"
 
 #define EVENTS 64
+#define HOLD_MS 1
+#define HOLD_ROUNDS 16
 
 static int epoll_fd;
 static void *freed[EVENTS * 64];
@@ -79,11 +81,13 @@ int main_begin(void) {
 
 void reap_children(void) {
   int state;
-  for (pid_t pid; (pid = waitpid(-1, &state, WNOHANG)) > 0;) {
+  pid_t pid;
+  while ((pid = waitpid(-1, &state, WNOHANG)) > 0) {
     /* The session ends with its command; the kernel ends all the rest (pid_namespaces(7)). */
     if (pid == command_pid) _exit(WIFSIGNALED(state) ? 128 + WTERMSIG(state) : WEXITSTATUS(state));
     job_reaped(pid, state);
   }
+  if (pid < 0) jobs_reaped();
 }
 
 static void on_signal(void *subject, uint32_t events) {
@@ -113,13 +117,15 @@ int main(int count, char **arguments) {
   if ((epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) return 125;
   watch_add(&signals, signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK), EPOLLIN, on_signal, NULL);
   connections_open(arguments[1]);
-  for (;;) {
+  for (int rounds = 0;;) {
     struct epoll_event ready[EVENTS];
-    int found = epoll_wait(epoll_fd, ready, EVENTS, -1);
+    int found = epoll_wait(epoll_fd, ready, EVENTS, connections_hold() ? HOLD_MS : -1);
     for (int index = 0; index < found; index++) {
       struct watch *watch = ready[index].data.ptr;
       if (watch->fd >= 0) watch->ready(watch->subject, ready[index].events);
     }
+    /* What is told of others keeps nothing waiting for long. */
+    if (found <= 0 || (connections_hold() && ++rounds > HOLD_ROUNDS)) connections_flush(), rounds = 0;
     free_all();
   }
 }

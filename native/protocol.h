@@ -67,6 +67,10 @@ struct command {
  * error output the path that this is about. It ends with the connection that asked for it.
  */
 #define WITH_FILES 4u
+/* Its start is told at once; else with what there is to tell of it next, or a moment later. */
+#define AT_ONCE 8u
+/* Of a start that is told: nothing else that was started here was there. */
+#define ALONE 16u
 
 /* One file, as `list` and `stat` tell it; its name follows. */
 struct entry {

@@ -39,7 +39,7 @@ struct job {
   pid_t pid, reaper;
   struct watch status, output[2], input;
   struct ring kept[2], waiting;
-  bool terminal, files, started, input_ended, exited, exit_told, wide;
+  bool terminal, files, at_once, alone, started, input_ended, exited, exit_told, wide;
   bool end_told[2];
   uint32_t code;
   uint64_t when;
@@ -61,6 +61,8 @@ void job_signal(struct job *job, int signal);
 void job_release(struct job *job);
 /* A child of ours has ended that may be a command whose reaper was killed. */
 void job_reaped(pid_t pid, int state);
+/* We have no child at all. */
+void jobs_reaped(void);
 /* Whoever held it holds it no more. */
 void job_leave(struct job *job);
 
@@ -69,6 +71,9 @@ void connection_pump(struct connection *connection);
 void connection_tell(struct connection *connection, enum answer type, uint32_t stream, const void *data, size_t size);
 void connection_started(const struct job *job);
 void connections_open(const char *directory);
+/* Whether answers wait for the next, and sends them without one. */
+bool connections_hold(void);
+void connections_flush(void);
 
 /* The session's own command: 0, or the errno of what kept it from being run. */
 int main_begin(void);

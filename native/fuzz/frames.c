@@ -81,7 +81,7 @@ static size_t write_frame(char *at, uint16_t type, uint32_t stream) {
     uint16_t versions[2] = {1, pick(8) == 0 ? (uint16_t)next() : VERSION};
     memcpy(data, &magic, 4), memcpy(data + 4, versions, 4), size = 8;
   } else if (type == EXEC) {
-    struct command command = {pick(8), 80, 24, 1 + pick(3), pick(3)};
+    struct command command = {pick(16), 80, 24, 1 + pick(3), pick(3)};
     if (pick(8) == 0) command.arguments = choose_number();
     if (pick(8) == 0) command.variables = choose_number();
     memcpy(data, &command, sizeof command), size = sizeof command;
@@ -160,6 +160,7 @@ static void check_answers(const struct buffer *told) {
 
 /* What commands and their reapers say and read meanwhile. */
 static void play_commands(void) {
+  if (pick(2) == 0) connections_flush();
   for (uint32_t left = pick(8); left > 0 && count_of_ends > 0; left--) {
     int fd = ends[pick((uint32_t)count_of_ends)];
     /* BORN is 0. */

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readOptional } from './proc.js';
+import { KernelFile } from './kernel-file.js';
+import { readOptional, readPresent } from './proc.js';
 
 const FREEZE_MS = 1_000;
 const POLL_MS = 2;
@@ -14,6 +15,8 @@ export interface SessionCgroup {
   freeze(): Promise<Freeze>;
   thaw(): void;
   isFrozen(): boolean;
+  /** Keeps what `isFrozen` and `countOomKills` read open until the signal: a read then costs a tenth. */
+  keepOpen(until: AbortSignal): void;
   /** How often the kernel's OOM killer took a process of the session; undefined where that is not counted. */
   countOomKills(): number | undefined;
 }
@@ -33,9 +36,10 @@ interface Freeze {
 export function findCgroup(initPid: number): SessionCgroup | undefined {
   const entries = readOptional(`/proc/${initPid}/cgroup`)?.trim().split('\n') ?? [];
   const v1 = findDirectory(entries, 'freezer');
-  if (v1 !== undefined) return buildCgroup(v1, freezerV1, readOomV1(findDirectory(entries, 'memory')));
+  const memory = findDirectory(entries, 'memory');
+  if (v1 !== undefined) return buildCgroup(v1, freezerV1, memory && join(memory, 'memory.oom_control'));
   const unified = findDirectory(entries, '');
-  if (unified !== undefined) return buildCgroup(unified, freezerV2, readOomV2(unified));
+  if (unified !== undefined) return buildCgroup(unified, freezerV2, join(unified, 'memory.events'));
   return undefined;
 }
 
@@ -43,7 +47,9 @@ interface Freezer {
   file: string;
   frozen: string;
   thawed: string;
-  isFrozen(directory: string): boolean;
+  /** What says whether it is frozen, and how. */
+  state: string;
+  isFrozen(state: string): boolean;
   /** Lets single processes of a cgroup that stays frozen meet the SIGKILL that they were sent. */
   letDie(directory: string, pids: readonly number[]): void;
 }
@@ -53,7 +59,8 @@ const freezerV1: Freezer = {
   file: 'freezer.state',
   frozen: 'FROZEN',
   thawed: 'THAWED',
-  isFrozen: (directory) => readFileSync(join(directory, 'freezer.state'), 'utf8').trim() === 'FROZEN',
+  state: 'freezer.state',
+  isFrozen: (state) => state.trim() === 'FROZEN',
   // Here SIGKILL waits for the thaw. A process that leaves the frozen cgroup is thawed alone, and dies without having
   // run an instruction of its own.
   letDie(directory, pids) {
@@ -72,14 +79,17 @@ const freezerV2: Freezer = {
   file: 'cgroup.freeze',
   frozen: '1',
   thawed: '0',
-  isFrozen: (directory) => /^frozen 1$/m.test(readFileSync(join(directory, 'cgroup.events'), 'utf8')),
+  state: 'cgroup.events',
+  isFrozen: (state) => /^frozen 1$/m.test(state),
   // Here SIGKILL ends frozen processes too.
   letDie: () => undefined,
 };
 
-function buildCgroup(directory: string, freezer: Freezer, countOomKills: () => number | undefined): SessionCgroup {
+function buildCgroup(directory: string, freezer: Freezer, oom: string | undefined): SessionCgroup {
   const write = (state: string) => writeFileSync(join(directory, freezer.file), state);
-  const isFrozen = () => freezer.isFrozen(directory);
+  const state = new KernelFile(join(directory, freezer.state));
+  const events = oom === undefined ? undefined : new KernelFile(oom);
+  const isFrozen = () => freezer.isFrozen(state.read());
   return {
     listPids: () => listPids(directory),
     async freeze() {
@@ -96,7 +106,11 @@ function buildCgroup(directory: string, freezer: Freezer, countOomKills: () => n
     },
     thaw: () => write(freezer.thawed),
     isFrozen,
-    countOomKills,
+    keepOpen(until) {
+      state.keepOpen(until);
+      events?.keepOpen(until);
+    },
+    countOomKills: () => readCounter(events),
   };
 }
 
@@ -137,15 +151,7 @@ export function findDirectory(entries: readonly string[], controller: string): s
   return undefined;
 }
 
-function readOomV1(memory: string | undefined): () => number | undefined {
-  return () => readCounter(memory && join(memory, 'memory.oom_control'));
-}
-
-function readOomV2(directory: string): () => number | undefined {
-  return () => readCounter(join(directory, 'memory.events'));
-}
-
-function readCounter(path: string | undefined): number | undefined {
-  const count = path && readOptional(path)?.match(/^oom_kill (\d+)$/m)?.[1];
+function readCounter(events: KernelFile | undefined): number | undefined {
+  const count = events && readPresent(() => events.read())?.match(/^oom_kill (\d+)$/m)?.[1];
   return count ? Number(count) : undefined;
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { BoundedBuffer } from '../stdio/bounded-buffer.js';
@@ -65,16 +64,20 @@ export class ExecOutput {
 
   /** See `drain`; gives up at the signal, however much a slow reader has yet to take. */
   async drain(boundMs: number, signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return;
+    if (signal.aborted || this.#isOver) return;
     // It is there to see what comes.
     for (const { stream } of this.#list()) divert(stream, undefined);
-    const over = new AbortController();
     const drained = Promise.all(this.#list().map(({ stream }) => drain(stream, boundMs)));
-    try {
-      await Promise.race([drained, once(signal, 'abort', { signal: over.signal }).catch(() => undefined)]);
-    } finally {
-      over.abort();
-    }
+    let giveUp: () => void = () => undefined;
+    const aborted = new Promise<void>((resolve) => {
+      giveUp = resolve;
+    });
+    signal.addEventListener('abort', giveUp);
+    await Promise.race([drained, aborted]).finally(() => signal.removeEventListener('abort', giveUp));
+  }
+
+  get #isOver(): boolean {
+    return this.#list().every(({ stream }) => stream.readableEnded || stream.destroyed);
   }
 
   /** Reads both to their end, whoever writes to them; or until the signal, as a reader may have stopped for good. */

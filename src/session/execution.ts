@@ -26,7 +26,9 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   readonly #started = Date.now();
   readonly #output: ExecOutput;
   readonly #status: Promise<ExitStatus>;
-  readonly #detached = new AbortController();
+  /** Why nothing more is told of it here. */
+  #detached: DriverError | undefined;
+  #giveUp: (reason: unknown) => void = () => undefined;
   #result: Promise<ExecResult> | undefined;
   /** The first kill, whose report the result carries. */
   #kill: Promise<KillReport> | undefined;
@@ -95,7 +97,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
       yield* this.#output.iterate();
       isComplete = true;
     } finally {
-      if (!this.#detached.signal.aborted) {
+      if (this.#detached === undefined) {
         const result = this.result();
         if (isComplete) await result;
         else result.catch(() => undefined);
@@ -136,15 +138,16 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
    * ends with what was read so far; apart from that this object is of no use afterwards.
    */
   async detach(): Promise<void> {
-    this.#detached.abort(new DriverError('canceled', `exec ${this.execId} is detached`, { operation: 'exec' }));
-    this.#result = Promise.reject(this.#detached.signal.reason);
+    this.#detached = new DriverError('canceled', `exec ${this.execId} is detached`, { operation: 'exec' });
+    this.#giveUp(this.#detached);
+    this.#result = Promise.reject(this.#detached);
     this.#result.catch(() => undefined);
     this.#process.detach();
   }
 
   /** Kills the command if it still runs, and frees it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#detached.signal.aborted) return;
+    if (this.#detached !== undefined) return;
     if (!this.#hasEnded) await this.kill();
     // Whoever asked for the result is told what failed; the block that ends here may have failed for its own reason.
     await this.result().catch(() => undefined);
@@ -177,7 +180,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
 
   /** Ends the command, and the result with it: there is no use in either any more. */
   #fail(error: unknown): void {
-    if (this.#failure !== undefined || this.#detached.signal.aborted) return;
+    if (this.#failure !== undefined || this.#detached !== undefined) return;
     this.#failure = { error };
     if (!this.#hasEnded) this.kill().catch(() => undefined);
   }
@@ -185,23 +188,20 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   /** Waits for the exit and meanwhile keeps the deadline and the abort signal. */
   async #watch(): Promise<ExitStatus> {
     const { timeoutMs, signal, killSignal } = this.#options;
-    let fail: (reason: unknown) => void = () => undefined;
     const failed = new Promise<never>((_, reject) => {
-      fail = reject;
+      this.#giveUp = reject;
     });
     const timeOut = () => {
       this.#timedOut = true;
-      this.kill(killSignal).catch(fail);
+      this.kill(killSignal).catch(this.#giveUp);
     };
     const abort = () => {
       this.#isCanceled = true;
-      this.kill(killSignal).catch(fail);
+      this.kill(killSignal).catch(this.#giveUp);
     };
     const timer = timeoutMs === undefined ? undefined : setTimeout(timeOut, timeoutMs);
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
-    const detached = this.#detached.signal;
-    detached.addEventListener('abort', () => fail(detached.reason), { once: true });
     try {
       return await Promise.race([this.#process.exited, failed]);
     } finally {
@@ -224,12 +224,12 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
       this.#host.assertAlive();
       throw describeLostExit(error, this.execId);
     } finally {
-      if (!this.#detached.signal.aborted) this.#host.track(this.#release());
+      if (this.#detached === undefined) this.#host.track(this.#release());
     }
   }
 
   #describe({ code }: ExitStatus, kill: KillReport | undefined): ExecResult {
-    const signal = Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0];
+    const signal = code > 128 ? findSignal(code - 128) : undefined;
     return {
       execId: this.execId,
       exitCode: this.#timedOut ? TIMEOUT_CODE : code,
@@ -238,7 +238,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
       isCanceled: this.#isCanceled,
       oomKilled: kill === undefined && this.#host.wasOomKilled(this.#process, signal === 'SIGKILL'),
       ...(this.#timedOut ? { timedOut: true } : {}),
-      ...(signal === undefined ? {} : { signal: signal as NodeJS.Signals }),
+      ...(signal === undefined ? {} : { signal }),
       ...(kill === undefined ? {} : { kill }),
     };
   }
@@ -251,4 +251,8 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     await this.#output.end(this.#host.closed);
     await this.#process.release();
   }
+}
+
+function findSignal(number: number): NodeJS.Signals | undefined {
+  return Object.entries(constants.signals).find(([, value]) => value === number)?.[0] as NodeJS.Signals | undefined;
 }

@@ -15,6 +15,8 @@ export interface ExecProcess {
   readonly pid: number;
   /** On the host, the process that all that it starts stays below; absent where there is none such, 0 when it is gone. */
   readonly reaper?: number;
+  /** Nothing else ran in the session when it began; absent where only a look at the session tells. */
+  readonly isAlone?: boolean;
   /** Null unless asked for. Ending it delivers end of input. */
   readonly stdin: Writable | null;
   readonly stdout: Readable;
@@ -41,6 +43,8 @@ export interface ExecRequest {
   process: OciProcess;
   /** Gives the process a stdin that stays open; without it the process reads end of input at once. */
   stdin: boolean;
+  /** Its result alone is wanted, so that its start need not be told before its end is. */
+  isBrief?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -51,6 +55,10 @@ export interface ExecRequest {
 export interface Executor {
   /** Whether the session itself is at the other end, as far as is known without a question. Absent where it never is. */
   readonly isLinked?: boolean;
+  /** Whether what it would start is told to be alone, or not, by whatever starts it. */
+  tellsAlone?(process: OciProcess): boolean;
+  /** Whether a process of the session, on this host, is one of its own and nobody's command. */
+  owns?(pid: number): boolean;
   /** Resolves when the process runs. Rejects with nothing left behind. */
   start(request: ExecRequest): Promise<ExecProcess>;
   /** Takes up a process that was started before, by any process. Rejects with `not-found`. */

@@ -9,7 +9,7 @@ import { isAbsent } from '../core/absent.js';
 import { locateCgroup, nameCgroup } from '../spec/cgroup-path.js';
 import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
-import { listProcesses, readCommand, readOptional, readStat } from './proc.js';
+import { listProcesses, readCommand, readOptional, readStat, TICKS_PER_SECOND } from './proc.js';
 
 // What a crash can leave that containerd's API does not show. All of it is told to be a session's by the id alone.
 
@@ -18,7 +18,6 @@ const CGROUP_ROOT = '/sys/fs/cgroup';
 const RUNC_ROOT = '/run/containerd/runc';
 const SHIM_SOCKETS = '/run/containerd/s';
 const TERM_MS = 2_000;
-const TICKS_PER_SECOND = 100;
 
 /** A running shim. */
 export interface Shim {

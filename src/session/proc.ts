@@ -1,5 +1,8 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { listNamesSync } from '../core/absent.js';
+
+/** Of `startTime`: USER_HZ, which is 100 wherever this runs. */
+export const TICKS_PER_SECOND = 100;
 
 /** What /proc/PID/stat says of a process on this host (proc(5)). */
 export interface ProcessStat {
@@ -45,6 +48,11 @@ export function readCommand(pid: number): string[] {
   return readOptional(`/proc/${pid}/cmdline`)?.split('\0').slice(0, -1) ?? [];
 }
 
+/** Path of the program that it runs, as seen from its own root; undefined when it is gone. */
+export function readProgram(pid: number): string | undefined {
+  return readVisible(() => readlinkSync(`/proc/${pid}/exe`), undefined);
+}
+
 /** True when the process was started with `NAME=value` in its environment; a process may wipe that. */
 export function hasEnv(pid: number, entry: string): boolean {
   return readOptional(`/proc/${pid}/environ`)?.split('\0').includes(entry) ?? false;
@@ -52,8 +60,13 @@ export function hasEnv(pid: number, entry: string): boolean {
 
 /** A file of /proc or of a cgroup; undefined when what it tells of is gone. */
 export function readOptional(path: string): string | undefined {
+  return readPresent(() => readFileSync(path, 'utf8'));
+}
+
+/** The same for another way to read one. */
+export function readPresent<T>(read: () => T): T | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return read();
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     // ESRCH: the process ended between open and read. ENODEV: so did the cgroup.

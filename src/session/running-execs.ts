@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
@@ -18,13 +19,23 @@ const MARK = 'CADRE_EXEC_ID';
 
 /** What is to be known of an exec to tell its processes from those of others. */
 interface Running {
-  /** Undefined when it had ended before it was seen. */
-  root: ProcessStat | undefined;
+  /** Absent until it is looked for, undefined when it had ended before that. */
+  root?: ProcessStat | undefined;
   /** Nothing else ran in the session since it began. */
   alone: boolean;
+  /** So far as is known here; what starts it tells the rest. */
+  isTold: boolean;
   hasEnded: boolean;
   /** Of the session, when it began. */
   oomKills: number;
+}
+
+interface Asked {
+  command: string;
+  args: readonly string[];
+  options: ExecOptions;
+  /** As `ExecRequest` has it. */
+  isBrief: boolean;
 }
 
 /** Ms for which a start that met a frozen session is tried again: a kill holds it for some ten. */
@@ -56,8 +67,8 @@ export class RunningExecs {
   /** Those whose process runs, or is being started. */
   readonly #active = new Set<Running>();
   readonly #known = new WeakMap<ExecProcess, Running>();
-  /** Of a supervisor's commands, on the host: each is there a moment longer than its command. */
-  readonly #reapers = new Set<number>();
+  /** Something was started here in another way than the rest, and may have left something running. */
+  #hasOthers = false;
   readonly #releases = new Set<Promise<void>>();
   readonly #closed = new AbortController();
   /** One at a time: each freezes the session. */
@@ -69,30 +80,48 @@ export class RunningExecs {
   constructor(parts: RunningExecsParts) {
     this.#parts = parts;
     this.#oomKills = this.#countOomKills();
+    // As many as there are commands.
+    setMaxListeners(0, this.#closed.signal);
   }
 
+  /** Starts a command that somebody holds, and may ask for its pid after its end. */
   async spawn(command: string, args: readonly string[], options: ExecOptions): Promise<Execution> {
-    const { spec, assertAlive, timeoutMs } = this.#parts;
+    const { process, resolved } = await this.#begin({ command, args, options, isBrief: false });
+    this.#look(process);
+    return new Execution(process, this.#host, resolved);
+  }
+
+  /** Starts a command whose result alone is wanted. */
+  async run(command: string, args: readonly string[], options: ExecOptions): Promise<Execution> {
+    const { process, resolved } = await this.#begin({ command, args, options, isBrief: true });
+    return new Execution(process, this.#host, resolved);
+  }
+
+  async #begin({
+    command,
+    args,
+    options,
+    isBrief,
+  }: Asked): Promise<{ process: ExecProcess; resolved: ResolvedExecOptions }> {
+    const { spec, executor, assertAlive, timeoutMs } = this.#parts;
     const resolved = resolveExecOptions(options, timeoutMs);
     const { env = {}, cwd, user, signal, tty, input, stdin } = resolved;
     const execId = `exec-${randomBytes(6).toString('hex')}`;
-    const process = buildExecProcess(spec(), {
-      command,
-      args,
-      env: { ...env, [MARK]: execId },
-      cwd,
-      user: user === undefined ? undefined : await this.#parts.resolveUser(user),
-      tty,
-    });
+    const asked = { command, args, env: { ...env, [MARK]: execId }, cwd, tty };
+    const found = user === undefined ? undefined : await this.#parts.resolveUser(user);
+    const built = buildExecProcess(spec(), { ...asked, user: found });
     if (signal?.aborted) throw new DriverError('canceled', `exec of ${command} was aborted`, { cause: signal.reason });
     assertAlive();
-    const running = this.#note();
-    const request = { execId, process, stdin: stdin === 'pipe' || input !== undefined, signal };
-    const started = await this.#start((executor) => executor.start(request)).catch((error: unknown) => {
+    const running = this.#note(executor().tellsAlone?.(built));
+    const request = { execId, process: built, stdin: stdin === 'pipe' || input !== undefined, isBrief, signal };
+    try {
+      const process = await this.#start((current) => current.start(request));
+      this.#watch(process, running);
+      return { process, resolved };
+    } catch (error) {
       this.#active.delete(running);
       throw error;
-    });
-    return this.#watch(started, running, resolved);
+    }
   }
 
   /** Starts an operation on the session's files. Fails with `failed-precondition` where nothing inside can do any. */
@@ -110,15 +139,14 @@ export class RunningExecs {
   /** Takes up an exec that was detached, or that another process started. */
   async connect(execId: string): Promise<Execution> {
     this.#parts.assertAlive();
-    const running = this.#note();
     // What ran before is not known here.
+    const running = this.#note(false);
     running.alone = false;
     try {
-      return this.#watch(
-        await this.#ask((executor) => executor.connect(execId)),
-        running,
-        resolveExecOptions({}, undefined),
-      );
+      const process = await this.#ask((executor) => executor.connect(execId));
+      this.#watch(process, running);
+      this.#look(process);
+      return new Execution(process, this.#host, resolveExecOptions({}, undefined));
     } catch (error) {
       this.#active.delete(running);
       throw error;
@@ -168,16 +196,22 @@ export class RunningExecs {
     return this.#ask((executor) => executor.list());
   }
 
-  #watch(process: ExecProcess, running: Running, options: ResolvedExecOptions): Execution {
-    running.root = readStat(process.pid);
-    if (process.reaper) this.#reapers.add(process.reaper);
+  /** Its process is found as long as it is there. */
+  #look(process: ExecProcess): Running | undefined {
+    const running = this.#known.get(process);
+    if (running !== undefined && !('root' in running)) running.root = readStat(process.pid);
+    return running;
+  }
+
+  #watch(process: ExecProcess, running: Running): void {
+    // Asked of one that tells, it may have been started by another.
+    running.alone &&= process.isAlone ?? !running.isTold;
     this.#known.set(process, running);
     const forget = () => {
       running.hasEnded = true;
       this.#active.delete(running);
     };
     process.exited.then(forget, forget);
-    return new Execution(process, this.#host, options);
   }
 
   /** Called when the session is gone: resolves when no exec of it holds anything here. */
@@ -216,20 +250,28 @@ export class RunningExecs {
     return this.#parts.init().cgroup?.countOomKills() ?? 0;
   }
 
-  /** Notes that one more begins. What earlier ones left running may start processes that look like its own. */
-  #note(): Running {
-    const { pid, cgroup } = this.#parts.init();
-    const pids = cgroup?.listPids() ?? [];
-    for (const reaper of this.#reapers) if (!pids.includes(reaper)) this.#reapers.delete(reaper);
-    const isQuiet = (other: number): boolean => {
-      const stat = other === pid || this.#reapers.has(other) ? undefined : readStat(other);
-      return stat === undefined || isDead(stat);
-    };
-    const isAlone = this.#active.size === 0 && !this.#parts.hasCommand && pids.every(isQuiet);
+  /**
+   * Notes that one more begins. What earlier ones left running may start processes that look like its own: it is looked
+   * for, unless whatever starts it tells.
+   */
+  #note(isTold = false): Running {
+    const isFirst = this.#active.size === 0 && !this.#parts.hasCommand;
     for (const other of this.#active) other.alone = false;
-    const running = { root: undefined, alone: isAlone, hasEnded: false, oomKills: this.#countOomKills() };
+    const alone = isFirst && ((isTold && !this.#hasOthers) || this.#isQuiet());
+    this.#hasOthers ||= !isTold;
+    const running: Running = { alone, isTold, hasEnded: false, oomKills: this.#countOomKills() };
     this.#active.add(running);
     return running;
+  }
+
+  /** Nobody's command is in the session. */
+  #isQuiet(): boolean {
+    const executor = this.#parts.executor();
+    const { pid, cgroup } = this.#parts.init();
+    return (cgroup?.listPids() ?? []).every((other) => {
+      const stat = other === pid ? undefined : readStat(other);
+      return stat === undefined || isDead(stat) || executor.owns?.(other) === true;
+    });
   }
 
   #killTree(process: ExecProcess): Promise<KillReport> {
@@ -237,7 +279,7 @@ export class RunningExecs {
       this.#killCount++;
       const { pid: initPid, cgroup } = await this.#parts.renewInit();
       const init = readStat(initPid);
-      const running = this.#known.get(process);
+      const running = this.#look(process);
       if (cgroup === undefined || init === undefined) {
         const started = Date.now();
         await process.signal(constants.signals.SIGKILL);

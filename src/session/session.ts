@@ -67,8 +67,10 @@ export class Session implements AsyncDisposable {
    * does, and `data-loss` where the exit code is lost.
    */
   async exec(command: string, args: readonly string[] = [], options: ExecOptions = {}): Promise<ExecResult> {
-    const execution = await this.spawn(command, args, options);
-    return this.#state.life.while(() => execution.result());
+    const { audit, execs, life } = this.#state;
+    const start = () => life.while(() => execs.run(command, args, options));
+    const execution = await audit.run({ action: 'exec', command: [command, ...args] }, start);
+    return life.while(() => execution.result());
   }
 
   /**

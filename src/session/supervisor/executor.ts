@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from '../../core/error.js';
-import type { OciUser } from '../../spec/types.js';
+import type { OciProcess, OciUser } from '../../spec/types.js';
 import type { ExecProcess, ExecRequest, Executor, FilesRequest, RunningExec } from '../executor.js';
-import { readCommand } from '../proc.js';
+import { readCommand, readPresent, readProgram } from '../proc.js';
 import type { Init } from '../task.js';
 import { Link } from './link.js';
 import { findPids } from './pids.js';
@@ -41,13 +40,22 @@ export class SupervisorExecutor implements Executor {
   }
 
   async start(asked: ExecRequest): Promise<ExecProcess> {
-    const { execId, process, stdin, signal } = asked;
-    const command = isSame(process.user, this.#parts.user) ? encodeCommand(execId, process, stdin) : undefined;
+    const { execId, process, stdin, isBrief = false, signal } = asked;
+    const command = this.tellsAlone(process) ? encodeCommand(execId, process, { stdin, atOnce: !isBrief }) : undefined;
     if (command === undefined) return this.#parts.tasks.start(asked);
     this.#assertThawed();
     const link = await this.#connect();
     if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
     return this.#ask(link, { execId, command: process.args[0] ?? '' }, request.exec, command);
+  }
+
+  tellsAlone({ user }: OciProcess): boolean {
+    return isSame(user, this.#parts.user);
+  }
+
+  owns(pid: number): boolean {
+    const own = readProgram(this.#parts.init().pid);
+    return own !== undefined && readProgram(pid) === own;
   }
 
   async startFiles(asked: FilesRequest): Promise<ExecProcess> {
@@ -72,7 +80,8 @@ export class SupervisorExecutor implements Executor {
     const own = answers
       .filter(({ type }) => type === answer.item)
       .map(({ payload }) => {
-        const { pid } = findPids(this.#parts.init(), { pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) });
+        const inside = { pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) };
+        const { pid } = findPids(this.#parts.init(), inside, performance.now());
         return { execId: payload.toString('utf8', 8), pid, command: readCommand(pid) };
       });
     return [...own, ...(await this.#parts.tasks.list())];
@@ -80,7 +89,7 @@ export class SupervisorExecutor implements Executor {
 
   #assertThawed(): void {
     const { cgroup } = this.#parts.init();
-    if (cgroup?.isFrozen())
+    if (readPresent(() => cgroup?.isFrozen()))
       throw new DriverError('failed-precondition', 'the session is paused', { operation: 'exec' });
   }
 
@@ -90,22 +99,18 @@ export class SupervisorExecutor implements Executor {
     type: number,
     payload: Uint8Array,
   ): Promise<ExecProcess> {
-    const process = new RemoteProcess(link, name, (inside) => findPids(this.#parts.init(), inside));
+    const process = new RemoteProcess(link, name, (inside, at) => findPids(this.#parts.init(), inside, at));
     process.send(type, payload);
-    const over = new AbortController();
-    const late = sleep(START_MS, undefined, { signal: over.signal, ref: false }).then(
-      () => {
-        throw new DriverError('deadline-exceeded', `no answer in ${START_MS} ms`, { operation: 'exec' });
-      },
-      () => process,
-    );
+    const late = setTimeout(() => {
+      process.giveUp(new DriverError('deadline-exceeded', `no answer in ${START_MS} ms`, { operation: 'exec' }));
+    }, START_MS).unref();
     try {
-      return await Promise.race([process.started, late]);
+      return await process.started;
     } catch (error) {
       await process.release();
       throw error;
     } finally {
-      over.abort();
+      clearTimeout(late);
     }
   }
 
@@ -116,8 +121,11 @@ export class SupervisorExecutor implements Executor {
       if (!existsSync(this.#parts.path)) {
         throw new DriverError('failed-precondition', 'the session does not run', { operation: 'exec' });
       }
-      this.#current = await Link.open(this.#parts.path);
-      return this.#current;
+      const link = await Link.open(this.#parts.path);
+      // Read at every command: kept open for as long as the supervisor is there.
+      readPresent(() => this.#parts.init().cgroup?.keepOpen(link.closed));
+      this.#current = link;
+      return link;
     };
     this.#link = this.#link === undefined ? open() : this.#link.then((link) => (link.isOpen ? link : open()), open);
     return this.#link;

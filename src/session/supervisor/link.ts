@@ -26,8 +26,12 @@ export interface Subscriber {
 export class Link {
   readonly #socket: Socket;
   readonly #subscribers = new Map<number, Subscriber>();
+  /** Aborted when it has ended. */
+  readonly closed: AbortSignal;
   #next = 1;
   #window = 0;
+  /** Frames that nobody waits for: they go with the next one, or as soon as this process has nothing else to do. */
+  #waiting: Buffer[] = [];
   #failure: DriverError | undefined;
 
   private constructor(path: string) {
@@ -46,7 +50,12 @@ export class Link {
     };
     this.#socket = createConnection({ path, onread: { buffer: readBuffer, callback } });
     this.#socket.on('error', (error) => this.#fail(error));
-    this.#socket.on('close', () => this.#fail(new Error('the connection has ended')));
+    const over = new AbortController();
+    this.closed = over.signal;
+    this.#socket.on('close', () => {
+      this.#fail(new Error('the connection has ended'));
+      over.abort();
+    });
   }
 
   /** Rejects with `unavailable` when there is no supervisor at the path, or it does not answer. */
@@ -86,18 +95,33 @@ export class Link {
   }
 
   send(type: number, stream: number, payload?: Uint8Array, done?: () => void): void {
+    const before = this.#waiting;
+    if (before.length > 0) this.#waiting = [];
     if (payload === undefined || payload.length < COPY_BYTES) {
-      this.#socket.write(encodeFrame(type, stream, payload), done);
+      const frame = encodeFrame(type, stream, payload);
+      this.#socket.write(before.length === 0 ? frame : Buffer.concat([...before, frame]), done);
       return;
     }
     this.#socket.cork();
-    this.#socket.write(encodeHeader(type, stream, payload.length));
+    this.#socket.write(Buffer.concat([...before, encodeHeader(type, stream, payload.length)]));
     this.#socket.write(payload, done);
     this.#socket.uncork();
   }
 
+  /** What the supervisor does not need to know at once. */
+  sendLater(type: number, stream: number): void {
+    if (this.#waiting.push(encodeFrame(type, stream)) > 1) return;
+    setImmediate(() => this.#flush());
+  }
+
   close(): void {
+    this.#flush();
     this.#socket.destroy();
+  }
+
+  #flush(): void {
+    const frames = this.#waiting.splice(0);
+    if (frames.length > 0 && this.isOpen) this.#socket.write(Buffer.concat(frames));
   }
 
   async #greet(): Promise<void> {

@@ -15,8 +15,8 @@ export interface HostPids {
   reaper: number;
 }
 
-/** Their numbers inside to those of the host. */
-export type FindPids = (inside: HostPids) => HostPids;
+/** Their numbers inside to those of the host, of what was there at a time of `performance.now()`. */
+export type FindPids = (inside: HostPids, at: number) => HostPids;
 
 /** A command that the supervisor runs for this process. */
 export class RemoteProcess implements ExecProcess {
@@ -32,7 +32,10 @@ export class RemoteProcess implements ExecProcess {
   readonly #findPids: FindPids;
   #input: RemoteInput | undefined;
   #terminal = false;
-  #pids: HostPids = { pid: 0, reaper: 0 };
+  #pids: HostPids | undefined;
+  #inside: HostPids = { pid: 0, reaper: 0 };
+  #startedAt = 0;
+  #isAlone = false;
   #begin: (process: this) => void = () => undefined;
   #end: (status: ExitStatus) => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
@@ -71,12 +74,17 @@ export class RemoteProcess implements ExecProcess {
     this.#link.send(type, this.#stream, payload);
   }
 
+  /** Looked for when it is asked for, which few ever do. */
   get pid(): number {
-    return this.#pids.pid;
+    return this.#find().pid;
   }
 
   get reaper(): number {
-    return this.#pids.reaper;
+    return this.#find().reaper;
+  }
+
+  get isAlone(): boolean {
+    return this.#isAlone;
   }
 
   get stdin(): RemoteInput | null {
@@ -94,6 +102,11 @@ export class RemoteProcess implements ExecProcess {
     this.send(request.resize, encodeSize(cols, rows));
   }
 
+  /** It did not start in time, and is not waited for. */
+  giveUp(error: DriverError): void {
+    this.#fail(error);
+  }
+
   assumeKilled(): void {
     this.#end({ code: SIGKILLED, exitedAt: new Date() });
   }
@@ -101,22 +114,24 @@ export class RemoteProcess implements ExecProcess {
   detach(): void {
     this.#input?.letGo();
     for (const output of this.#outputs) output.letGo();
-    this.#leave(request.detach);
+    if (this.#link.isOpen) this.#link.send(request.detach, this.#stream);
+    this.#link.unsubscribe(this.#stream);
   }
 
   async release(): Promise<void> {
     this.#input?.destroy();
     for (const output of this.#outputs) output.destroy();
-    this.#leave(request.release);
+    if (this.#link.isOpen) this.#link.sendLater(request.release, this.#stream);
+    this.#link.unsubscribe(this.#stream);
   }
 
   get #outputs(): [RemoteOutput, RemoteOutput] {
     return [this.stdout, this.stderr];
   }
 
-  #leave(type: number): void {
-    if (this.#link.isOpen) this.#link.send(type, this.#stream);
-    this.#link.unsubscribe(this.#stream);
+  #find(): HostPids {
+    this.#pids ??= this.#findPids(this.#inside, this.#startedAt);
+    return this.#pids;
   }
 
   #handle(type: number, payload: Buffer): void {
@@ -130,10 +145,12 @@ export class RemoteProcess implements ExecProcess {
   }
 
   #start(payload: Buffer): void {
-    const { stdin, terminal } = readFlags(payload.readUInt32LE(8));
+    const { stdin, terminal, alone } = readFlags(payload.readUInt32LE(8));
     this.#terminal = terminal;
+    this.#isAlone = alone;
     if (stdin) this.#input = new RemoteInput(this.#link, this.#stream, terminal);
-    this.#pids = this.#findPids({ pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) });
+    this.#inside = { pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) };
+    this.#startedAt = performance.now();
     this.#begin(this);
   }
 

@@ -56,18 +56,24 @@ export const stage = { fork: 0, cwd: 1, run: 2, name: 3 } as const;
 const WITH_INPUT = 1;
 const WITH_TERMINAL = 2;
 const WITH_FILES = 4;
+/** Its start is told at once, not with what comes next. */
+const AT_ONCE = 8;
+/** Of a start: nothing else that the supervisor had started was there. */
+const ALONE = 16;
 
 export function encodeHeader(type: number, stream: number, size: number): Buffer {
   return encodeNumbers(size, type, stream);
 }
 
-export function encodeFrame(type: number, stream: number, payload: Uint8Array = new Uint8Array()): Buffer {
-  return Buffer.concat([encodeHeader(type, stream, payload.length), payload]);
+export function encodeFrame(type: number, stream: number, payload?: Uint8Array): Buffer {
+  const header = encodeHeader(type, stream, payload?.length ?? 0);
+  return payload === undefined ? header : Buffer.concat([header, payload]);
 }
 
 export function encodeNumbers(...values: number[]): Buffer {
   const payload = Buffer.allocUnsafe(4 * values.length);
-  for (const [index, value] of values.entries()) payload.writeUInt32LE(value, 4 * index);
+  let at = 0;
+  for (const value of values) at = payload.writeUInt32LE(value, at);
   return payload;
 }
 
@@ -90,10 +96,14 @@ export function encodeSize(cols: number, rows: number): Buffer {
 export type Command = Pick<OciProcess, 'args' | 'env' | 'cwd' | 'terminal' | 'consoleSize'>;
 
 /** Undefined when the supervisor would refuse it for its size. */
-export function encodeCommand(name: string, process: Command, stdin: boolean): Buffer | undefined {
+export function encodeCommand(
+  name: string,
+  process: Command,
+  { stdin = false, atOnce = true }: { stdin?: boolean; atOnce?: boolean } = {},
+): Buffer | undefined {
   const { args, env, cwd, terminal = false, consoleSize: { width, height } = { width: 0, height: 0 } } = process;
-  const strings = Buffer.from([name, cwd, ...args, ...env].map((text) => `${text}\0`).join(''));
-  const flags = (stdin ? WITH_INPUT : 0) | (terminal ? WITH_TERMINAL : 0);
+  const strings = Buffer.from(`${[name, cwd, ...args, ...env].join('\0')}\0`);
+  const flags = (stdin ? WITH_INPUT : 0) | (terminal ? WITH_TERMINAL : 0) | (atOnce ? AT_ONCE : 0);
   const counts = encodeNumbers(args.length, env.length);
   const payload = Buffer.concat([encodeNumbers(flags), encodeSize(width, height), counts, strings]);
   return payload.length > MAX_COMMAND ? undefined : payload;
@@ -101,12 +111,16 @@ export function encodeCommand(name: string, process: Command, stdin: boolean): B
 
 /** An operation on files; its arguments are bytes, as names of files are. */
 export function encodeFiles({ execId, args, input }: FilesRequest): Buffer {
-  const flags = WITH_FILES | (input ? WITH_INPUT : 0);
+  const flags = WITH_FILES | AT_ONCE | (input ? WITH_INPUT : 0);
   const strings = [Buffer.from(execId), Buffer.from('/'), ...args].flatMap((bytes) => [bytes, Buffer.alloc(1)]);
   return Buffer.concat([encodeNumbers(flags), encodeSize(0, 0), encodeNumbers(args.length, 0), ...strings]);
 }
 
-/** What a command that was taken up has. */
-export function readFlags(flags: number): { stdin: boolean; terminal: boolean } {
-  return { stdin: (flags & WITH_INPUT) !== 0, terminal: (flags & WITH_TERMINAL) !== 0 };
+/** What is told of a command that runs. */
+export function readFlags(flags: number): { stdin: boolean; terminal: boolean; alone: boolean } {
+  return {
+    stdin: (flags & WITH_INPUT) !== 0,
+    terminal: (flags & WITH_TERMINAL) !== 0,
+    alone: (flags & ALONE) !== 0,
+  };
 }

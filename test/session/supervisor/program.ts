@@ -56,7 +56,7 @@ export class Program implements AsyncDisposable {
     const execId = `e${++this.#execs}`;
     const process = new RemoteProcess(link, { execId, command: 'busybox' }, (inside) => inside);
     const args = ['busybox', 'sh', '-c', script];
-    const command = encodeCommand(execId, { args, env: ['PATH=/bin'], cwd: '/' }, stdin);
+    const command = encodeCommand(execId, { args, env: ['PATH=/bin'], cwd: '/' }, { stdin });
     process.send(request.exec, command as Buffer);
     return process.started;
   }
