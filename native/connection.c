@@ -148,7 +148,7 @@ void connections_flush(void) {
 static bool pump_source(struct connection *connection, struct job *job, int source) {
   struct iovec parts[3];
   int count;
-  size_t size = ring_unsent(&job->kept[source], MAX_DATA, parts + 1, &count);
+  size_t size = ring_unsent(&job->kept[source], MAX_OUTPUT, parts + 1, &count);
   if (size > 0) {
     struct frame frame = {.size = (uint32_t)size, .type = OUTPUT + source, .stream = job->stream};
     parts[0] = (struct iovec){&frame, sizeof frame};
@@ -358,6 +358,9 @@ static void on_connect(void *subject, uint32_t events) {
     close(fd);
     return;
   }
+  /* A whole window and its headers: with less each frame of much output would wait for the host's next turn. */
+  int room = 2 * WINDOW;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
   connections++;
   watch_add(&connection->watch, fd, EPOLLIN, on_ready, connection);
 }

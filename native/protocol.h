@@ -10,8 +10,10 @@
 /* Bounds of what either end takes. A command that does not fit is refused, never cut. */
 #define MAX_DATA (64u * 1024)
 #define MAX_COMMAND (256u * 1024)
+/* Of output in one frame: each costs the host a turn of its loop. */
+#define MAX_OUTPUT (256u * 1024)
 /* Output that was read of a command and that the host has not yet taken; also how much input waits for a command. */
-#define WINDOW (256u * 1024)
+#define WINDOW (512u * 1024)
 
 struct frame {
   uint32_t size; /* of the payload that follows */

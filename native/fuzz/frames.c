@@ -152,7 +152,7 @@ static void check_answers(const struct buffer *told) {
   for (size_t at = 0; told->used - at >= sizeof(struct frame);) {
     struct frame frame;
     memcpy(&frame, told->bytes + at, sizeof frame);
-    if (frame.type < WELCOME || frame.type > LISTED || frame.size > MAX_DATA || frame.zero != 0) give_in("no answer");
+    if (frame.type < WELCOME || frame.type > LISTED || frame.size > MAX_OUTPUT || frame.zero != 0) give_in("no answer");
     if (told->used - at - sizeof frame < frame.size) return;
     at += sizeof frame + frame.size;
   }

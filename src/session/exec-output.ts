@@ -16,6 +16,8 @@ interface Channel {
   keep: (chunk: Uint8Array) => void;
   /** The caller reads it, at a pace of their own. */
   isTaken: boolean;
+  /** Only our own listener reads it, which needs no stream. */
+  isShort: boolean;
 }
 
 /** Both streams of a command: kept for its result, passed on to whoever listens, and read by one of several. */
@@ -36,7 +38,7 @@ export class ExecOutput {
 
   take(source: Source): Readable {
     const channel = this.#channels[source];
-    divert(channel.stream, undefined);
+    lengthen(channel);
     if (!channel.isTaken) {
       channel.isTaken = true;
       // It was paused for our own listener; a first listener of theirs sets it flowing, as on any stream.
@@ -49,15 +51,17 @@ export class ExecOutput {
 
   iterate(): AsyncGenerator<OutputChunk, void, undefined> {
     const { stdout, stderr } = this.#channels;
-    for (const { stream } of this.#list()) divert(stream, undefined);
+    for (const channel of this.#list()) lengthen(channel);
     return mergeOutput(stdout.stream, stderr.stream);
   }
 
   /** Reads what nobody else reads. */
   resume(): void {
-    for (const { stream, isTaken, keep } of this.#list()) {
+    for (const channel of this.#list()) {
+      const { stream, isTaken } = channel;
       if (isTaken || stream.listenerCount('readable') > 0) continue;
-      if (stream.readableLength === 0) divert(stream, keep);
+      channel.isShort = true;
+      shorten(channel);
       stream.resume();
     }
   }
@@ -66,7 +70,7 @@ export class ExecOutput {
   async drain(boundMs: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted || this.#isOver) return;
     // It is there to see what comes.
-    for (const { stream } of this.#list()) divert(stream, undefined);
+    for (const channel of this.#list()) lengthen(channel);
     const drained = Promise.all(this.#list().map(({ stream }) => drain(stream, boundMs)));
     let giveUp: () => void = () => undefined;
     const aborted = new Promise<void>((resolve) => {
@@ -126,14 +130,23 @@ function listen(
     buffer.push(chunk);
     notify?.write(chunk);
   };
-  stream.on('data', keep);
+  const channel = { stream, buffer, keep, isTaken: false, isShort: false };
+  stream.on('data', (chunk) => {
+    keep(chunk);
+    shorten(channel);
+  });
   if (notify) stream.once('end', notify.end);
   // A stream that fails ends early; the exit tells the rest.
   stream.on('error', () => undefined);
-  return { stream, buffer, keep, isTaken: false };
+  return channel;
 }
 
-/** The short way to our own listener, for as long as nobody else listens. */
-function divert(stream: Readable, sink: ((chunk: Uint8Array) => void) | undefined): void {
-  if (isDivertible(stream)) stream.divert(sink);
+/** The short way to our own listener, for as long as nobody else listens: as soon as all that came before is read. */
+function shorten({ stream, isShort, keep }: Channel): void {
+  if (isShort && isDivertible(stream) && stream.readableLength === 0) stream.divert(keep);
+}
+
+function lengthen(channel: Channel): void {
+  channel.isShort = false;
+  if (isDivertible(channel.stream)) channel.stream.divert(undefined);
 }

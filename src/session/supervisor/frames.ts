@@ -1,5 +1,5 @@
 import { DriverError } from '../../core/error.js';
-import { answer, HEADER_BYTES, leastBytes, MAX_DATA } from './protocol.js';
+import { answer, HEADER_BYTES, leastBytes, MAX_DATA, MAX_OUTPUT } from './protocol.js';
 
 export interface FrameHandlers {
   /** A piece of output: a frame's data in as many pieces as it came in. Valid during the call alone. */
@@ -49,7 +49,11 @@ export class FrameReader {
     if (this.#headerBytes === HEADER_BYTES) {
       this.#left = this.#header.readUInt32LE(0);
       const isKnown = this.#type >= answer.welcome && this.#type <= answer.listed;
-      if (!isKnown || this.#left > MAX_DATA || this.#left < (leastBytes[this.#type] ?? 0)) {
+      if (
+        !isKnown ||
+        this.#left > (this.#isOutput ? MAX_OUTPUT : MAX_DATA) ||
+        this.#left < (leastBytes[this.#type] ?? 0)
+      ) {
         throw new DriverError('data-loss', `no frame: ${this.#header.toString('hex')}`, { operation: 'supervisor' });
       }
       this.#payload = this.#isOutput ? undefined : Buffer.allocUnsafe(this.#left);

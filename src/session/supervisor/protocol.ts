@@ -5,8 +5,9 @@ import type { FilesRequest } from '../executor.js';
 export const MAGIC = 0x52444143;
 export const VERSION = 1;
 export const MAX_DATA = 64 * 1024;
+export const MAX_OUTPUT = 256 * 1024;
 /** Output that comes before it is told to be taken. */
-export const WINDOW = 256 * 1024;
+export const WINDOW = 512 * 1024;
 const MAX_COMMAND = 256 * 1024;
 export const HEADER_BYTES = 12;
 /** The supervisor does not know how the command ended: something inside killed what waited for it. */

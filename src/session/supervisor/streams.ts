@@ -6,7 +6,9 @@ import type { Link } from './link.js';
 import { encodeNumbers, MAX_DATA, request, WINDOW } from './protocol.js';
 
 /** Told to the supervisor in steps of this many bytes, a quarter of what it keeps. */
-const STEP_BYTES = 64 * 1024;
+const STEP_BYTES = WINDOW / 4;
+/** Of more the allocator asks the kernel for each piece. */
+const COPY_BYTES = 64 * 1024;
 
 /** Output of one command. What its reader has not taken stays with the supervisor, and holds up the command alone. */
 export class RemoteOutput extends Readable implements Divertible {
@@ -34,16 +36,13 @@ export class RemoteOutput extends Readable implements Divertible {
     if (this.#hasEnded || this.#untold + piece.length > WINDOW) {
       throw new DriverError('data-loss', 'more output than there can be', { operation: 'supervisor' });
     }
-    if (this.#sink !== undefined) {
-      this.#untold += piece.length;
-      this.#sink(piece);
-      this.#tell();
-      return;
-    }
-    const copy = Buffer.allocUnsafe(piece.length);
-    copy.set(piece);
     this.#untold += piece.length;
-    this.push(copy);
+    if (this.#sink !== undefined && this.readableLength === 0) this.#sink(piece);
+    else {
+      for (let at = 0; at < piece.length; at += COPY_BYTES) {
+        this.push(Buffer.from(piece.subarray(at, at + COPY_BYTES)));
+      }
+    }
     this.#tell();
   }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { FrameReader } from '../../../src/session/supervisor/frames.js';
-import { answer, encodeFrame, MAX_DATA } from '../../../src/session/supervisor/protocol.js';
+import { answer, encodeFrame, MAX_DATA, MAX_OUTPUT } from '../../../src/session/supervisor/protocol.js';
 
 const types = Object.values(answer);
 const frames = fc.array(
@@ -48,7 +48,8 @@ test('however the bytes come in pieces, the frames are the same', () => {
 test.each([
   ['a type that there is not', encodeFrame(3, 1)],
   ['an end without its code', encodeFrame(answer.exited, 1, new Uint8Array(11))],
-  ['a payload that no supervisor sends', encodeFrame(answer.output, 1, new Uint8Array(MAX_DATA + 1))],
+  ['more output than a supervisor sends at once', encodeFrame(answer.output, 1, new Uint8Array(MAX_OUTPUT + 1))],
+  ['a payload that no supervisor sends', encodeFrame(answer.item, 1, new Uint8Array(MAX_DATA + 1))],
 ])('%s is no frame', (_what, bytes) => {
   expect(() => read([bytes])).toThrow(expect.objectContaining({ code: 'data-loss' }));
 });

@@ -7,7 +7,15 @@ import { DriverError } from '../../../src/core/error.js';
 import { parseEntries } from '../../../src/session/files/entry.js';
 import { Link } from '../../../src/session/supervisor/link.js';
 import { RemoteProcess } from '../../../src/session/supervisor/process.js';
-import { answer, encodeFrame, encodeNumbers, MAGIC, MAX_DATA } from '../../../src/session/supervisor/protocol.js';
+import {
+  answer,
+  encodeFrame,
+  encodeNumbers,
+  MAGIC,
+  MAX_DATA,
+  MAX_OUTPUT,
+  WINDOW,
+} from '../../../src/session/supervisor/protocol.js';
 import { createRandom, seed } from '../recovery/seed.js';
 
 /** Of processor time; `npm run fuzz` has more. */
@@ -27,7 +35,7 @@ function makeAnswers(): Buffer {
     const numbers = Array.from({ length: pick(5) }, () => choose([0, 1, 2, 3, 65_536, 2 ** 31, 2 ** 32 - 1]));
     const payload = choose([
       encodeNumbers(...numbers),
-      Buffer.alloc(choose([0, 1, 3, 7, 100, MAX_DATA]), pick(256)),
+      Buffer.alloc(choose([0, 1, 3, 7, 100, MAX_DATA, MAX_OUTPUT]), pick(256)),
       encodeNumbers(5, 4, 3),
     ]);
     return encodeFrame(choose(types), choose([1, 1, 1, 0, 2]), payload);
@@ -94,14 +102,14 @@ test(`an end that says anything at all ends its connection, and costs no memory 
 }, 3_600_000);
 
 test('output beyond its window is not kept: it ends the connection', async () => {
-  const frame = encodeFrame(answer.output, 1, new Uint8Array(MAX_DATA));
+  const frame = encodeFrame(answer.output, 1, new Uint8Array(MAX_OUTPUT));
   const started = encodeFrame(answer.started, 1, encodeNumbers(1, 1, 0));
   speak = (socket) => socket.write(Buffer.concat([welcome(0), started, ...Array(64).fill(frame)]));
   const link = await Link.open(join(directory, 'socket'));
   const process = new RemoteProcess(link, { execId: 'e', command: 'c' }, (inside) => inside);
   process.stdout.on('error', () => undefined);
   await expect(process.exited).rejects.toMatchObject({ code: 'data-loss' });
-  expect(process.stdout.readableLength).toBeLessThanOrEqual(4 * MAX_DATA);
+  expect(process.stdout.readableLength).toBeLessThanOrEqual(WINDOW);
   expect(link.isOpen).toBe(false);
 });
 
