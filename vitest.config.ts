@@ -1,12 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 import { GENERATIONS } from './test/support/containerd-binary.js';
+import { FailureReporter } from './test/support/failure-reporter.js';
 import { relax, SLOWNESS } from './test/support/patience.js';
 import { SummaryReporter } from './test/support/summary-reporter.js';
 
 const E2E = 'test/**/*.e2e.test.ts';
 
-/** What holds of a session whatever runs it, once more through the recording shim: see test/support/recording-shim. */
+/** What holds of a session whatever runs it, once more through the recording shim (test/support/recording-shim) and crun. */
 const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input', 'exec-options', 'exec-spawn'];
 /**
  * More of it, on one generation, as that matters to none. What is not here is about processes that the host sees (trees
@@ -34,28 +35,31 @@ export default defineConfig({
     // A run in which a filter matched nothing has shown nothing.
     passWithNoTests: false,
     // Where tests are slow, each is told as it ends.
-    reporters: [SLOWNESS > 1 ? 'verbose' : 'default', new SummaryReporter()],
+    reporters: [...(SLOWNESS > 1 ? ['verbose', new FailureReporter()] : ['default']), new SummaryReporter()],
     projects: [
       {
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [E2E],
+          // Some start programs, which on a busy machine takes more than vitest's five seconds.
+          testTimeout: relax(60_000),
           maxWorkers: availableParallelism(),
           sequence: { groupOrder: 0 },
         },
       },
       ...GENERATIONS.flatMap((generation, index) => [
         e2e(`containerd-${generation}`, [E2E], 2 * index + 1),
-        e2e(
-          `kata-${generation}`,
-          [...SESSIONS, ...(generation === '2.1' ? MORE : [])].map((name) => `test/session/${name}.e2e.test.ts`),
-          2 * index + 2,
-        ),
+        e2e(`kata-${generation}`, [...SESSIONS, ...(generation === '2.1' ? MORE : [])].map(nameSuite), 2 * index + 2),
       ]),
+      e2e('crun-2.1', [...SESSIONS, 'cgroup-v2', 'stats'].map(nameSuite), 2 * GENERATIONS.length + 1),
     ],
   },
 });
+
+function nameSuite(name: string): string {
+  return `test/session/${name}.e2e.test.ts`;
+}
 
 function e2e(name: string, include: string[], groupOrder: number) {
   return {

@@ -43,7 +43,7 @@ run_tests() {
   [ "$(wc -l <"$TEST_SUMMARY")" -gt "$before" ]
 }
 
-# Why the guest cannot run here; nothing where it can. Its own deadline is 15 minutes.
+# Why the guest cannot run here; nothing where it can. Its own deadline is 20 minutes.
 find_obstacle() {
   local memory disk
   memory=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)

@@ -13,7 +13,7 @@ packages=(
   linux-image-cloud-amd64 kmod iproute2 procps libstdc++6
   containerd runc crun busybox-static catatonit
   apparmor containernetworking-plugins nftables iptables
-  systemd-sysv dbus gcc libc6-dev
+  systemd-sysv dbus gcc libc6-dev openssl
 )
 suite=bookworm
 

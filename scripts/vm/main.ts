@@ -5,7 +5,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { proveKvm, runMachine } from './machine.js';
 import { parseOptions, USAGE, type VmOptions } from './options.js';
-import { judge, type Results, readResults } from './results.js';
+import { judge, judgeStatus, type Results, readResults } from './results.js';
 
 /** How many of the console's last lines are told of a guest that failed. */
 const TAIL = 80;
@@ -48,16 +48,20 @@ function record({ passed, failed, skipped }: Results): void {
   appendFileSync(path, `${JSON.stringify({ passed, failed, skipped: named })}\n`);
 }
 
-async function run({ keep, deadlineMs, runs }: VmOptions, work: string): Promise<void> {
+async function run({ keep, payload: own, deadlineMs, runs }: VmOptions, work: string): Promise<void> {
   const { signal } = interrupt;
+  if (own !== undefined && !existsSync(join(own, 'init')))
+    throw new Error(`--payload ${own}: expected a file init in it`);
   const payload = join(work, 'payload.ext4');
   const results = join(work, 'results.ext4');
   const log = join(work, 'console.log');
   const image = execFileSync('bash', ['scripts/vm/image.sh'], { encoding: 'utf8' }).trim();
   tell(`image ${image}`);
-  execFileSync('bash', ['scripts/vm/payload.sh', payload, ...runs.flatMap((words) => [...words, '--end'])], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  const [program = '', ...args] =
+    own === undefined
+      ? ['bash', 'scripts/vm/payload.sh', payload, ...runs.flatMap((words) => [...words, '--end'])]
+      : ['mke2fs', '-q', '-t', 'ext4', '-d', own, payload, '2G'];
+  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
   execFileSync('mke2fs', ['-q', '-t', 'ext4', results, '64M'], { stdio: 'ignore' });
   const accelerator = existsSync('/dev/kvm') && (await proveKvm(image, work, signal)) ? 'kvm' : 'tcg';
   const speed = accelerator === 'tcg' ? ', as KVM does not work here: software emulation' : '';
@@ -75,12 +79,14 @@ async function run({ keep, deadlineMs, runs }: VmOptions, work: string): Promise
   mkdirSync(directory, { recursive: true });
   const outcome = readResults(results, directory);
   cpSync(log, join(directory, 'console.log'));
-  const faults = [...(failure === undefined ? [] : [`the guest ${failure}`]), ...judge(outcome)];
-  record(outcome);
+  const judged = own === undefined ? judge(outcome) : judgeStatus(outcome);
+  const faults = [...(failure === undefined ? [] : [`the guest ${failure}`]), ...judged];
+  if (own === undefined) record(outcome);
   if (failure !== undefined || outcome.status === undefined) {
     console.error(`the last of the guest's console:\n${readFileSync(log, 'utf8').split('\n').slice(-TAIL).join('\n')}`);
   }
   const { passed, failed, skipped } = outcome;
-  tell(`${passed} passed, ${failed} failed, ${skipped.length} skipped in the guest; logs in ${directory}`);
+  const count = `${passed} passed, ${failed} failed, ${skipped.length} skipped`;
+  tell(`${own === undefined ? count : `status ${outcome.status}`} in the guest; logs in ${directory}`);
   if (faults.length > 0) throw new Error(`FAILED in the guest: ${faults.join('\n  ')}`);
 }

@@ -6,26 +6,33 @@ export interface VmOptions {
   readonly keep: boolean;
   /** For the guest, in ms. */
   readonly deadlineMs: number;
+  /** A directory that is the guest's second disk instead of this repository's. */
+  readonly payload: string | undefined;
   /** The arguments of each run of vitest; they go side by side. */
   readonly runs: readonly (readonly string[])[];
 }
 
 export const USAGE = `usage: npm run test:vm -- [--all] [--keep] [--minutes N] [--project P] [-t PATTERN] [FILE...]
+       npm run test:vm -- --payload DIR [--keep] [--minutes N]
 
 Runs end-to-end tests in a virtual machine that has cgroup v2 and AppArmor: without files those of scripts/vm/suites.ts,
 and files on every generation of containerd, if not of the given projects.
 
   --all         all suites that stand on the kernel, on every generation
   --keep        a shell in the guest after the tests; its end turns the machine off
-  --minutes N   kill the guest after so many (default 15; 90 with --all; a day with --keep)
+  --minutes N   kill the guest after so many (default 20; 120 with --all; a day with --keep)
+  --payload DIR what the guest runs instead: its file init, see docs/testing.md
   --project P, --config FILE, -t PATTERN
                 as of vitest`;
 
 const GENERATIONS = 'containerd-*';
+/** Of its suites those that hold whatever runs a session, run by crun: see vitest.config.ts. */
+const CRUN = 'crun-2.1';
 const options = {
   all: { type: 'boolean', default: false },
   keep: { type: 'boolean', default: false },
   minutes: { type: 'string' },
+  payload: { type: 'string' },
   config: { type: 'string' },
   project: { type: 'string', multiple: true, default: [] },
   'test-name-pattern': { type: 'string', short: 't' },
@@ -34,7 +41,7 @@ const options = {
 /** Throws with what was wrong. */
 export function parseOptions(argv: readonly string[]): VmOptions {
   const { values, positionals } = parseArgs({ args: [...argv], allowPositionals: true, options });
-  const { all, keep, config, project, minutes = keep ? 24 * 60 : all ? 90 : 15 } = values;
+  const { all, keep, config, payload, project, minutes = keep ? 24 * 60 : all ? 120 : 20 } = values;
   if (!(Number(minutes) > 0)) throw new Error(`--minutes ${minutes}: expected a number above 0`);
   const name = values['test-name-pattern'];
   const common = [
@@ -42,7 +49,7 @@ export function parseOptions(argv: readonly string[]): VmOptions {
     ...(name === undefined ? [] : ['-t', name]),
   ];
   // Another configuration has other projects.
-  const projects = project.length > 0 || config !== undefined ? project : [GENERATIONS];
+  const projects = project.length > 0 || config !== undefined ? project : all ? [GENERATIONS, CRUN] : [GENERATIONS];
   const build = (wanted: readonly string[], files: readonly string[]) => [
     ...wanted.map((each) => `--project=${each}`),
     ...common,
@@ -52,6 +59,7 @@ export function parseOptions(argv: readonly string[]): VmOptions {
   const given = positionals.length > 0 ? positionals : [...EVERYWHERE, ...NEWEST, ...(all ? FURTHER : [])];
   return {
     keep,
+    payload,
     deadlineMs: Number(minutes) * 60_000,
     runs: isPlain
       ? [build(['containerd-1.6', 'containerd-1.7'], EVERYWHERE), build(['containerd-2.1'], [...EVERYWHERE, ...NEWEST])]

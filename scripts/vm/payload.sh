@@ -37,7 +37,7 @@ ln -s "$package/dist" "$work/repo/dist"
 for generation in 1.7 2.1; do
   bin=containerd-$generation/usr/bin
   mkdir -p "$work/cache/cadre-containerd/$bin"
-  cp "$cache/$bin/containerd" "$cache/$bin"/containerd-shim-runc-v2 "$work/cache/cadre-containerd/$bin/"
+  cp "$cache/$bin"/{containerd,containerd-shim-runc-v2,ctr} "$work/cache/cadre-containerd/$bin/"
 done
 
 # Room for what tests write beside the sources.

@@ -31,12 +31,17 @@ export function readResults(disk: string, directory: string): Results {
   };
 }
 
-/** Why a run is no good; empty when it is. A skip for want of what the guest is there to have is none. */
+/** Why what ran in the guest is no good; empty when it is. */
+export function judgeStatus({ status }: Pick<Results, 'status'>): string[] {
+  if (status === undefined) return ['the guest did not come to the end of its tests'];
+  return status === 0 ? [] : [`the tests ended with ${status}`];
+}
+
+/** The same of vitest. A skip for want of what the guest is there to have is a failure. */
 export function judge({ status, passed, failed, skipped }: Results): string[] {
   const lacking = skipped.filter(({ reason }) => reason.startsWith('needs '));
   return [
-    ...(status === undefined ? ['the guest did not come to the end of its tests'] : []),
-    ...(status !== undefined && status !== 0 ? [`vitest ended with ${status}`] : []),
+    ...judgeStatus({ status }),
     ...(failed > 0 ? [`${failed} tests failed`] : []),
     ...(status === 0 && passed === 0 ? ['no test passed'] : []),
     ...lacking.map(({ name, reason }) => `skipped, though this is what the guest is for: ${name}: ${reason}`),

@@ -11,9 +11,14 @@ log=$TMPDIR.log
 trap 'rm -rf "$TMPDIR" "$log"' EXIT
 failed=0
 
-check() { # case, expected status, minutes, what is told
-  local status=0 remains
-  bash scripts/vm/run.sh --config=scripts/vm/self-test/vitest.config.ts --minutes="$3" "$1" >"$log" 2>&1 || status=$?
+check() { # case, expected status, minutes, what is told, arguments
+  local status remains minutes
+  # More of them only for a guest that did not come to its test, as on a busy machine.
+  for minutes in $3; do
+    status=0
+    bash scripts/vm/run.sh --minutes="$minutes" "${@:5}" >"$log" 2>&1 || status=$?
+    ! grep -q "$4" "$log" || break
+  done
   remains=$(ls "$TMPDIR" | grep cadre-vm || true; pgrep -f "qemu-system-x86_64 .*$TMPDIR" || true)
   if [ "$status" = "$2" ] && grep -q "$4" "$log" && [ -z "$remains" ]; then
     echo "self-test: $1: as expected (${SECONDS}s)"
@@ -24,8 +29,13 @@ check() { # case, expected status, minutes, what is told
   fi
 }
 
-check good 0 6 '1 passed, 0 failed, 0 skipped in the guest'
-check broken 1 6 'FAILED in the guest: .*vitest ended with 1'
-check hanging 1 3 'the guest is about to hang'
-check dying 1 6 'the guest did not come to the end of its tests'
+run() { # as check
+  check "$@" --config=scripts/vm/self-test/vitest.config.ts "$1"
+}
+
+run good 0 15 '1 passed, 0 failed, 0 skipped in the guest'
+run broken 1 15 'FAILED in the guest: .*the tests ended with 1'
+run hanging 1 "2 5 15" 'the guest is about to hang'
+run dying 1 15 'the guest did not come to the end of its tests'
+check payload 0 15 'status 0 in the guest' --payload scripts/vm/self-test/payload
 exit "$failed"

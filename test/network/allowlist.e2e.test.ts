@@ -4,13 +4,14 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { AuditEvent, Session } from '../../src/index.js';
 import { hashBytes, openInternet } from '../support/internet/internet.js';
 import { type Attempt, makeProber } from '../support/internet/prober.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { ALLOWED, type Attack, listAttacks, listRecords } from './attacks.js';
 
 /** What an attempt comes to that no server has answered. */
 const FAILED = expect.stringMatching(/^-/);
 /** For what is told beside the attempt, on a machine that is busy, in ms. */
-const SOON_MS = 20_000;
+const SOON_MS = relax(20_000);
 
 const internet = await openInternet({ metadata: true });
 afterAll(() => internet.stop());
@@ -105,7 +106,7 @@ test('IPv6 leads nowhere', async ({ skip }) => {
   expect((await fetch(`http://[${six}]/`)).headers.get('x-server')).toBe(six);
   await internet.takeHeard();
   events.length = 0;
-  expect(await probe(closed, { six: { kind: 'http', host: six, limitMs: 3_000 } })).toEqual({ six: FAILED });
+  expect(await probe(closed, { six: { kind: 'http', host: six, limitMs: relax(3_000) } })).toEqual({ six: FAILED });
   await expectDenied({ address: six });
   expect(await internet.takeHeard()).toEqual([]);
 });
@@ -128,7 +129,7 @@ test('what is allowed is reached meanwhile, and a lie about its name or address 
 
 test('a hundred megabytes arrive as they were sent', async () => {
   const size = 100 * 2 ** 20;
-  const download = { host: 'web.allowed.test', path: `/bytes/${size}`, limitMs: 50_000 };
+  const download = { host: 'web.allowed.test', path: `/bytes/${size}`, limitMs: relax(50_000) };
   const attempts: Record<string, Attempt> = {
     http: { kind: 'http', ...download },
     tls: { kind: 'tls', ...download, sni: download.host },

@@ -2,6 +2,7 @@
 
 import type { Internet, NameRecord } from '../support/internet/internet.js';
 import type { Attempt } from '../support/internet/prober.js';
+import { relax } from '../support/patience.js';
 
 const METADATA = '169.254.169.254';
 /** What the session asks its own resolver for, to tell somebody what is in the labels. */
@@ -94,7 +95,7 @@ export function listAttacks({ internet, hostPort, neighbour }: Victims): Attack[
     attack('DNS over HTTPS', { kind: 'tls', host: other, sni: 'doh.denied.test', path: '/' }, other, {
       ...{ protocol: 'tls', name: 'doh.denied.test' },
     }),
-    attack('UDP', { kind: 'udp', host: other, port: 9999, limitMs: 5_000 }, 'ping', {
+    attack('UDP', { kind: 'udp', host: other, port: 9999, limitMs: relax(5_000) }, 'ping', {
       protocol: 'udp',
       address: other,
       port: 9999,

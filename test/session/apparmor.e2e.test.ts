@@ -7,6 +7,7 @@ import { readTask } from '../../src/session/task.js';
 import { cadre } from '../cli/cadre.js';
 import { context } from '../support/context.js';
 import { onHostWith } from '../support/needs.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 
 const provider = await openProvider();
@@ -82,7 +83,7 @@ onHostWith('AppArmor')('AppArmor', () => {
     expect(
       await sh(session, 'echo x > /root/f && cat /root/f && kill -0 $$ && ls /sys/class/net && echo y > /dev/null'),
     ).toBe('x\nlo');
-    expect(await session.exec('sh', ['-c', 'sleep 1000 & wait'], { timeoutMs: 300 })).toMatchObject({
+    expect(await session.exec('sh', ['-c', 'sleep 1000 & wait'], { timeoutMs: relax(300) })).toMatchObject({
       exitCode: 124,
       kill: { survivors: [], verified: true },
     });

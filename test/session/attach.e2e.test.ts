@@ -2,6 +2,7 @@ import { PassThrough, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { context } from '../support/context.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs } from './main-session.js';
 
@@ -80,7 +81,7 @@ describe('pipes', () => {
     const stdin = new PassThrough();
     const both = [session.attach({ stdin, stdout: a }), session.attach({ stdout: b })];
     // From its attach on, which is under way.
-    await sleep(100);
+    await sleep(relax(100));
     stdin.end('x\ny\n');
     expect(await Promise.all(both)).toEqual([{ exitCode: 0 }, { exitCode: 0 }]);
     expect([a.text, b.text]).toEqual(['x\ny\n', 'x\ny\n']);
@@ -111,7 +112,7 @@ describe('pipes', () => {
       message: expect.stringMatching(/without stdin/),
     });
     const attached = deaf.attach({ stdout });
-    await sleep(100);
+    await sleep(relax(100));
     await deaf.kill();
     expect(await attached).toEqual({ exitCode: 137 });
   });
@@ -127,11 +128,11 @@ describe('a terminal', () => {
     stdin.write('stty size; echo $TERM\n');
     await waitFor(stdout, /30 100\r\nxterm\r\n/);
     Object.assign(stdout, { columns: 132, rows: 43 }).emit('resize');
-    await sleep(100);
+    await sleep(relax(100));
     stdin.write('stty size\n');
     await waitFor(stdout, /43 132\r\n/);
     stdin.write('sleep 1000\n');
-    await sleep(200);
+    await sleep(relax(200));
     stdin.write('\x03');
     stdin.write('echo code $?\n');
     await waitFor(stdout, /code 130\r\n/);

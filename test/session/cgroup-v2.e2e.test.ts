@@ -93,14 +93,15 @@ onHostWith('cgroup v2')('cgroup v2', () => {
 
   test('limits of processes and of the processor hold', async () => {
     await using full = await provider.createSession({ resources: { pidsLimit: 20 } });
-    const forks = await full.exec('sh', ['-c', 'for i in $(seq 30); do sleep 2 & done'], { drainMs: 50 });
+    const forks = await full.exec('sh', ['-c', 'for i in $(seq 30); do sleep 1000 & done'], { drainMs: 50 });
     expect(forks.stderr).toMatch(/can't fork/);
     await using session = await provider.createSession({ resources: { cpus: 0.2 } });
     const group = await findGroup(session);
     const read = () => Number(/^nr_throttled (\d+)$/m.exec(readFileSync(join(group, 'cpu.stat'), 'utf8'))?.[1]);
     const before = read();
-    await session.exec('sh', ['-c', 'while :; do :; done'], { timeoutMs: 1_000 });
-    expect(read()).toBeGreaterThan(before);
+    const busy = await session.spawn('sh', ['-c', 'while :; do :; done']);
+    await expect.poll(read, { timeout: relax(10_000) }).toBeGreaterThan(before);
+    await busy.kill();
   });
 
   test('stats are those of the kernel: memory, processes, bytes written', async () => {
@@ -134,7 +135,8 @@ onHostWith('cgroup v2')('cgroup v2', () => {
 
   test('a timeout freezes, kills the tree and thaws', async () => {
     await using session = await provider.createSession();
-    const beside = await session.spawn('sh', ['-c', 'trap "exit 5" TERM; while :; do sleep 0.05; done']);
+    const beside = await session.spawn('sh', ['-c', 'trap "exit 5" TERM; touch /tmp/up; while :; do sleep 0.05; done']);
+    await session.exec('sh', ['-c', 'until [ -e /tmp/up ]; do sleep 0.05; done']);
     const result = await session.exec('sh', ['-c', 'sleep 1000 & setsid sleep 1001 & wait'], { timeoutMs: relax(200) });
     expect(result.kill).toMatchObject({ survivors: [], verified: true });
     expect(readFileSync(join(await findGroup(session), 'cgroup.freeze'), 'utf8')).toBe('0\n');

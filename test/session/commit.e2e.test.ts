@@ -8,6 +8,7 @@ import { findContainerd } from '../support/containerd-binary.js';
 import { context } from '../support/context.js';
 import { nameNamespace } from '../support/daemon.js';
 import { collectGarbage, observe, settle } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { readTree } from './tree.js';
 
@@ -57,7 +58,7 @@ describe.each([
 test('what a running session writes in a fixed order is in the image in that order, and it writes on', async () => {
   await using session = await provider.createSession({ image: base.name, user: '0' });
   await session.spawn('sh', ['-c', 'while :; do echo >>/first; echo >>/second; done']);
-  await sleep(100);
+  await sleep(relax(100));
   await session.commit({ image: 'new:1' });
   await using made = await provider.createSession({ image: 'new:1', user: '0' });
   const { stdout } = await made.exec('sh', ['-c', 'wc -l </first; wc -l </second']);

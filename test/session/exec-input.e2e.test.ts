@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Session } from '../../src/session/session.js';
 import { countDescriptors } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 
 const provider = await openProvider();
@@ -52,7 +53,7 @@ describe('input', () => {
     );
     const script = 'head -c 1000 | wc -c; sleep 1; wc -c';
     const execution = await session.spawn('sh', ['-c', script], { input: source });
-    await sleep(700);
+    await sleep(relax(700));
     // What pipes and streams hold on the way, of 25 MiB.
     expect(given).toBeLessThan(100);
     const { stdout } = await execution.result();
@@ -85,7 +86,7 @@ describe('input', () => {
     const broken = Readable.from(
       (async function* () {
         yield 'half';
-        await sleep(100);
+        await sleep(relax(100));
         throw new Error('disk on fire');
       })(),
     );

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Session } from '../../src/session/session.js';
 import { EXECUTOR } from '../support/executor.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { createRandom, seed } from './recovery/seed.js';
 
@@ -18,7 +19,7 @@ const exec = (script: string, options = {}, inside = session) => inside.exec('sh
 const listSleepers = async (inside = session) =>
   (await inside.exec('ps', ['-o', 'args'])).stdout.split('\n').filter((line) => /^sleep \d{4}/.test(line));
 /** Cannot be told from the clock's jitter on a machine that does other work: what is asked is one second. */
-const LATE_MS = 1_000;
+const LATE_MS = relax(1_000);
 
 /** Ways to outlive a timeout. Each is a statement of a shell; what it starts lives for an hour. */
 const tricks = {
@@ -38,7 +39,7 @@ const tricks = {
 const LANES = 4;
 
 test(`100 hostile trees (CADRE_SEED=${seed}): nothing of them is left within a second`, {
-  timeout: 300_000,
+  timeout: relax(300_000),
 }, async () => {
   const lanes = await Promise.all(Array.from({ length: LANES }, (_, lane) => runTrees(lane)));
   const late = lanes.flat().sort((a, b) => a - b);
@@ -81,7 +82,7 @@ describe('neighbours', () => {
     const older = await spawn('sleep 4001 & while :; do echo .; sleep 0.02; done');
     const background = await exec('setsid sleep 4002 >/dev/null 2>&1 </dev/null & echo left');
     expect(background.stdout).toBe('left\n');
-    const result = await exec('sleep 4003 & (setsid sleep 4004 &); sleep 4005', { timeoutMs: 200 });
+    const result = await exec('sleep 4003 & (setsid sleep 4004 &); sleep 4005', { timeoutMs: relax(200) });
     expect(result.kill?.survivors).toEqual([]);
     expect((await listSleepers()).sort()).toEqual(['sleep 4001', 'sleep 4002']);
     // An orphan of its time that bears another's mark may still be its own, in disguise: spared, and said to be in doubt.
@@ -94,7 +95,7 @@ describe('neighbours', () => {
 
   test('what an earlier command left running is not taken for its own', async () => {
     await exec('(env -i setsid sh -c "while :; do (sleep 4011 &); sleep 0.05; done" >/dev/null 2>&1 &)');
-    const result = await exec('sleep 4012', { timeoutMs: 200 });
+    const result = await exec('sleep 4012', { timeoutMs: relax(200) });
     expect(result).toMatchObject({ timedOut: true });
     expect(result.kill?.survivors).toEqual([]);
     const left = await listSleepers();
@@ -108,7 +109,7 @@ describe('neighbours', () => {
     await using own = await provider.createSession({
       command: ['sh', '-c', 'sleep 4021 & while :; do sleep 0.05; done'],
     });
-    const result = await exec('sleep 4022 & (setsid sleep 4023 &); sleep 4024', { timeoutMs: 200 }, own);
+    const result = await exec('sleep 4022 & (setsid sleep 4023 &); sleep 4024', { timeoutMs: relax(200) }, own);
     expect(result.kill).toMatchObject({ survivors: [] });
     expect(await listSleepers(own)).toEqual(['sleep 4021']);
     expect((await own.info()).state).toBe('running');
@@ -119,12 +120,12 @@ describe('neighbours', () => {
     const [kills, others] = await Promise.all([
       Promise.all(
         Array.from({ length: 12 }, (_, i) =>
-          exec(`sleep 41${10 + i} & setsid sleep 42${10 + i} & echo ${i}; wait`, { timeoutMs: 300 + 20 * i }),
+          exec(`sleep 41${10 + i} & setsid sleep 42${10 + i} & echo ${i}; wait`, { timeoutMs: relax(300) + 20 * i }),
         ),
       ),
       (async () => {
         const codes: number[] = [];
-        while (Date.now() - started < 1_500) codes.push((await exec('exit 7')).exitCode);
+        while (Date.now() - started < relax(1_500)) codes.push((await exec('exit 7')).exitCode);
         return codes;
       })(),
     ]);
@@ -237,7 +238,7 @@ describe('abort', () => {
   test('while it runs kills the tree and resolves', async () => {
     const abort = new AbortController();
     const running = exec('echo x; sleep 4075 & (setsid sleep 4076 &); sleep 4077', { signal: abort.signal });
-    await sleep(200);
+    await sleep(relax(200));
     abort.abort();
     const result = await running;
     expect(result).toMatchObject({
@@ -259,17 +260,17 @@ test('a timeout in a paused session kills all the same, and leaves it paused', a
     dots += data.length;
   });
   bystander.stdout.resume();
-  const running = exec('echo x; sleep 4081 & (setsid sleep 4082 &); sleep 4083', { timeoutMs: 700 }, paused);
-  await sleep(300);
+  const running = exec('echo x; sleep 4081 & (setsid sleep 4082 &); sleep 4083', { timeoutMs: relax(700) }, paused);
+  await sleep(relax(300));
   await paused.pause();
-  await sleep(100);
+  await sleep(relax(100));
   const before = dots;
   expect(before).toBeGreaterThan(0);
   const result = await running;
   expect(result).toMatchObject({ exitCode: 124, stdout: 'x\n', kill: { survivors: [], verified: true } });
-  expect(result.durationMs).toBeLessThan(700 + LATE_MS);
+  expect(result.durationMs).toBeLessThan(relax(700) + LATE_MS);
   expect(result.kill?.killed).toHaveLength(3);
-  await sleep(200);
+  await sleep(relax(200));
   expect(dots).toBe(before);
   expect((await paused.info()).state).toBe('paused');
   await expect(paused.exec('true')).rejects.toMatchObject({ code: 'failed-precondition' });
@@ -284,11 +285,11 @@ describe('a background child that holds stdout', () => {
       '(i=0; while [ $i -lt 40 ]; do sleep 0.05; echo late$i; i=$((i+1)); done; sleep 4091) & seq 1 50000; exit 3';
     const started = Date.now();
     const { exitCode, stdout } = await exec(script, { drainMs: 200 });
-    expect(Date.now() - started).toBeLessThan(3_000);
+    expect(Date.now() - started).toBeLessThan(relax(3_000));
     expect(exitCode).toBe(3);
     expect(stdout.replace(/late\d+\n/g, '')).toHaveLength(288_894);
     // 40 lines, most of them after the result, with nobody to read them but us.
-    await expect.poll(() => listSleepers(), { timeout: 15_000 }).toEqual(['sleep 4091']);
+    await expect.poll(() => listSleepers(), { timeout: relax(15_000) }).toEqual(['sleep 4091']);
     expect(await exec('pkill -f "sleep 4091"; true')).toMatchObject({ exitCode: 0 });
     await expect.poll(() => session.executions.list()).toEqual([]);
   });
@@ -296,7 +297,7 @@ describe('a background child that holds stdout', () => {
   test('and floods it, neither', async () => {
     const started = Date.now();
     const { stdout } = await exec('yes & echo own', { drainMs: 100, maxBuffer: 10_000_000 });
-    expect(Date.now() - started).toBeLessThan(3_000);
+    expect(Date.now() - started).toBeLessThan(relax(3_000));
     expect(stdout).toContain('own\n');
     await exec('pkill yes');
   });

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Session } from '../../src/session/session.js';
 import { context } from '../support/context.js';
 import { countDescriptors, observe, settle } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { findShim } from './shim.js';
 
@@ -33,7 +34,7 @@ test('64 at once in one session: each its own output, code and input', async () 
 });
 
 test('50 sessions at once, each with an exec: no error, no cross-talk, nothing left', {
-  timeout: 180_000,
+  timeout: relax(180_000),
 }, async () => {
   const before = await observe(context);
   const outcomes = await Promise.all(
@@ -48,15 +49,15 @@ test('50 sessions at once, each with an exec: no error, no cross-talk, nothing l
 });
 
 test('the shim and we hold nothing of execs that ended, failed, timed out or were left', {
-  timeout: 120_000,
+  timeout: relax(120_000),
 }, async () => {
   const shim = findShim(session.sessionId);
   const round = async () => {
     await session.exec('true');
-    await session.exec('cat', [], { input: 'x'.repeat(200_000), tty: true, timeoutMs: 200 });
+    await session.exec('cat', [], { input: 'x'.repeat(200_000), tty: true, timeoutMs: relax(200) });
     await expect(session.exec('no-such-command')).rejects.toMatchObject({ code: 'not-found' });
     await session.exec('sh', ['-c', 'sleep 0.2 & exit 0'], { drainMs: 10 });
-    await session.exec('sleep', ['1000'], { timeoutMs: 50 });
+    await session.exec('sleep', ['1000'], { timeoutMs: relax(50) });
     await expect(
       session.exec('sleep', ['1000'], { signal: AbortSignal.timeout(5) }).then(({ isCanceled }) => {
         if (isCanceled) throw Object.assign(new Error(), { code: 'canceled' });
@@ -70,6 +71,6 @@ test('the shim and we hold nothing of execs that ended, failed, timed out or wer
   const [ours, theirs] = [await countDescriptors(), await countDescriptors(shim)];
   for (let i = 0; i < 8; i++) await round();
   await expect.poll(() => session.executions.list()).toEqual([]);
-  await expect.poll(() => countDescriptors(), { timeout: 10_000 }).toBeLessThanOrEqual(ours);
-  await expect.poll(() => countDescriptors(shim), { timeout: 10_000 }).toBeLessThanOrEqual(theirs + 2);
+  await expect.poll(() => countDescriptors(), { timeout: relax(10_000) }).toBeLessThanOrEqual(ours);
+  await expect.poll(() => countDescriptors(shim), { timeout: relax(10_000) }).toBeLessThanOrEqual(theirs + 2);
 });

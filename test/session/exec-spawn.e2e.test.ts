@@ -5,6 +5,7 @@ import { ContainerdProvider } from '../../src/index.js';
 import type { Execution } from '../../src/session/execution.js';
 import type { Session } from '../../src/session/session.js';
 import { context, unseen } from '../support/context.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 
 const provider = await openProvider();
@@ -39,7 +40,7 @@ describe('iteration', () => {
     for await (const { source, data } of execution) {
       if (source === 'stderr') last = Number(Buffer.from(data).toString().trim().split('\n').at(-1));
       else bytes += data.length;
-      if (bytes > 0 && bytes < 65_536) await sleep(300);
+      if (bytes > 0 && bytes < 65_536) await sleep(relax(300));
       if (bytes < 2_000_000) expect(last * 65_536 - bytes).toBeLessThan(2 * 1024 * 1024);
     }
     expect(bytes).toBe(200 * 65_536);
@@ -71,7 +72,7 @@ describe('stdout and stderr', () => {
     const execution = await spawn('head -c 8000000 /dev/zero; echo done >&2', { maxBuffer: 0 });
     const slow = new PassThrough({ highWaterMark: 65_536 });
     execution.stdout.pipe(slow);
-    await sleep(400);
+    await sleep(relax(400));
     expect(slow.readableLength).toBeLessThan(1_000_000);
     const result = execution.result();
     let bytes = 0;
@@ -90,7 +91,7 @@ describe('stdout and stderr', () => {
     let bytes = 0;
     for await (const chunk of stdout) {
       bytes += (chunk as Buffer).length;
-      await sleep(200);
+      await sleep(relax(200));
     }
     expect(bytes).toBe(300_000);
     expect((await result).stdout.length).toBe(300_000);
@@ -126,7 +127,7 @@ test('a stream that is taken and never read does not hold up the end of its sess
   execution.stdout.pipe(new PassThrough());
   const result = execution.result();
   result.catch(() => undefined);
-  await sleep(200);
+  await sleep(relax(200));
   await own.destroy();
   await expect(result).rejects.toMatchObject({ code: 'destroyed' });
 });
@@ -143,7 +144,7 @@ describe('detach and connect', () => {
       if (seen.length > 20 && seen.length < 60) await execution.detach();
     }
     await expect(execution.result()).rejects.toMatchObject({ code: 'canceled' });
-    await sleep(300);
+    await sleep(relax(300));
     expect(await session.executions.list()).toEqual([
       { execId: execution.execId, pid: execution.pid, command: context.isKata ? [] : ['sh', '-c', counting] },
     ]);
@@ -188,7 +189,7 @@ describe('detach and connect', () => {
   test('one that has ended meanwhile tells its code', async () => {
     const execution = await spawn('exit 33');
     await execution.detach();
-    await sleep(200);
+    await sleep(relax(200));
     const again = await session.executions.connect(execution.execId);
     expect((await again.result()).exitCode).toBe(33);
     await expect(session.executions.connect('exec-none')).rejects.toMatchObject({ code: 'not-found' });

@@ -4,6 +4,7 @@ import type { SessionInfo } from '../../src/index.js';
 import { context, unseen } from '../support/context.js';
 import { CHOSEN } from '../support/executor.js';
 import { observe, settle } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs, waitUntilStopped } from './main-session.js';
 
@@ -40,7 +41,7 @@ describe('stop', () => {
     const started = Date.now();
     await session.stop({ timeoutMs: 400 });
     expect(Date.now() - started).toBeGreaterThanOrEqual(390);
-    expect(Date.now() - started).toBeLessThan(5_000);
+    expect(Date.now() - started).toBeLessThan(relax(5_000));
     expect(await session.info()).toMatchObject({ state: 'stopped', exitCode: 137 });
   });
 
@@ -53,7 +54,7 @@ describe('stop', () => {
       const started = Date.now();
       const stopped = each.stop({ timeoutMs: 20_000, signal: AbortSignal.timeout(200) });
       await expect(stopped).rejects.toMatchObject({ code: 'canceled' });
-      expect(Date.now() - started).toBeLessThan(5_000);
+      expect(Date.now() - started).toBeLessThan(relax(5_000));
       expect((await each.info()).state).toBe('running');
       expect((await each.exec('true')).exitCode).toBe(0);
     }
@@ -89,7 +90,7 @@ test('start runs the command again on the same files, with the same limits', asy
   const limits = 'cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null';
   expect((await session.exec('sh', ['-c', limits])).stdout).toBe(`${64 * 1024 * 1024}\n`);
   if (context.isKata) return;
-  const { stderr } = await session.exec('sh', ['-c', 'for i in $(seq 30); do sleep 2 & done'], { drainMs: 50 });
+  const { stderr } = await session.exec('sh', ['-c', 'for i in $(seq 30); do sleep 1000 & done'], { drainMs: 50 });
   expect(stderr).toMatch(/can't fork/);
 });
 
@@ -98,7 +99,7 @@ test('a handle of a session that another process started again kills and measure
   const other = await provider.connect(session.sessionId);
   await other.stop({ timeoutMs: 100 });
   await other.start();
-  const timedOut = await session.exec('sh', ['-c', 'setsid sleep 1000 & sleep 1001'], { timeoutMs: 200 });
+  const timedOut = await session.exec('sh', ['-c', 'setsid sleep 1000 & sleep 1001'], { timeoutMs: relax(200) });
   const verified = !context.isKata;
   expect(timedOut.kill).toMatchObject({ survivors: [], verified });
   if (verified) expect((await session.stats()).pids).toBe(1);
@@ -127,9 +128,9 @@ test('paused: told as such, no exec, and a resume lets it go on', async () => {
     message: expect.stringMatching(/paused/),
   });
   const read = async () => (await collectLogs(session)).stdout.length;
-  await sleep(100);
+  await sleep(relax(100));
   const before = await read();
-  await sleep(300);
+  await sleep(relax(300));
   expect(await read()).toBe(before);
   await session.resume();
   await expect.poll(read).toBeGreaterThan(before);

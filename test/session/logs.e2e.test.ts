@@ -8,6 +8,7 @@ import { nameStateDirectory } from '../../src/session/context.js';
 import { LOG_BYTES } from '../../src/session/logs.js';
 import type { Session } from '../../src/session/session.js';
 import { context } from '../support/context.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs, waitUntilStopped } from './main-session.js';
 
@@ -71,7 +72,7 @@ describe('follow', () => {
   test('ends when the session is destroyed', async () => {
     const session = await provider.createSession(sh('echo there; sleep 1000'));
     const followed = collectLogs(session, { follow: true });
-    await sleep(200);
+    await sleep(relax(200));
     await session.destroy();
     expect(await followed).toEqual({ stdout: 'there\n', stderr: '' });
     await expect(collectLogs(session)).rejects.toMatchObject({ code: 'destroyed' });

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { dockerArchive } from '../image/archives.js';
 import { context, unseen } from '../support/context.js';
 import { observe, settle } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { packTar } from '../support/tar.js';
 import { collectLogs, waitUntilStopped } from './main-session.js';
@@ -81,7 +82,7 @@ describe('200 orphans under a limit of 30 processes', () => {
   test('of the command itself', async () => {
     const command = ['sh', '-c', `${orphans}; echo done; sleep 1000`];
     await using session = await provider.createSession({ resources, command });
-    await expect.poll(async () => (await collectLogs(session)).stdout, { timeout: 20_000 }).toBe('done\n');
+    await expect.poll(async () => (await collectLogs(session)).stdout, { timeout: relax(20_000) }).toBe('done\n');
     expect((await session.exec('ps', ['-o', 'pid,stat'])).stdout).not.toMatch(/Z/);
     for (let i = 0; i < 10; i++) expect((await session.exec('true')).exitCode).toBe(0);
   });

@@ -7,6 +7,7 @@ import type { Session } from '../../src/index.js';
 import { context } from '../support/context.js';
 import { type Internet, openInternet } from '../support/internet/internet.js';
 import { observe, settle } from '../support/leaks.js';
+import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 
 const NAME = 'web.allowed.test';
@@ -240,7 +241,7 @@ describe('networks', () => {
   });
 });
 
-test('fifty at once have fifty addresses, and give all of them back', { timeout: 240_000 }, async () => {
+test('fifty at once have fifty addresses, and give all of them back', { timeout: relax(240_000) }, async () => {
   const scope = { ...context };
   const before = await observe(scope);
   const sessions = await Promise.all(Array.from({ length: 50 }, () => provider.createSession()));

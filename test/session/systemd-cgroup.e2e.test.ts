@@ -67,7 +67,7 @@ onHostWith('systemd as init')('control groups made by systemd', () => {
     const timed = await session.exec('sh', ['-c', 'setsid sleep 1001 & wait'], { timeoutMs: relax(200) });
     expect(timed.kill).toMatchObject({ survivors: [], verified: true });
     expect(await session.stats()).toMatchObject({ memoryLimitBytes: 64 * MIB });
-    const forks = 'for i in $(seq 40); do sleep 2 & done';
+    const forks = 'for i in $(seq 40); do sleep 1000 & done';
     expect((await session.exec('sh', ['-c', forks], { drainMs: 50 })).stderr).toMatch(/can't fork/);
 
     await session.stop({ timeoutMs: 0 });

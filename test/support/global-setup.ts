@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { readHostFacts } from '../../src/session/host.js';
 import { BUSYBOX_REFERENCE, buildDockerArchive, buildOciLayout } from './busybox.js';
 import { GENERATIONS, type Generation } from './containerd-binary.js';
 import { startDaemon } from './daemon.js';
@@ -15,6 +16,8 @@ export interface ProvidedDaemon {
   readonly version: string;
   /** Of sessions whose test names none. */
   readonly runtime: 'runc' | 'kata';
+  /** The provider's option of this name, of sessions whose test names none. */
+  readonly runtimeBinary: string | undefined;
   /** For `DetectorOptions`: where Kata's prerequisites are looked for. */
   readonly hostRoot: string | undefined;
   readonly images: {
@@ -25,10 +28,14 @@ export interface ProvidedDaemon {
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const [, runtime, number] = /^(containerd|kata)-(.*)$/.exec(project.name) ?? [];
+  const [, runtime, number] = /^(containerd|kata|crun)-(.*)$/.exec(project.name) ?? [];
   const generation = GENERATIONS.find((candidate) => candidate === number);
   if (!generation) throw new Error(`no containerd generation in the project's name: ${project.name}`);
   const isKata = runtime === 'kata';
+  const isCrun = runtime === 'crun';
+  if (isCrun && readHostFacts().cgroup !== 'v2') {
+    throw new Error(`crun refuses this host's control groups: npm run test:vm -- --project ${project.name}`);
+  }
   const daemon = await startDaemon({ generation, ...(isKata ? { path: [RECORDING_SHIM] } : {}) });
   const { address, root, version } = daemon;
   // Below the daemon's root, so that it goes with it.
@@ -47,6 +54,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     generation,
     version,
     runtime: isKata ? 'kata' : 'runc',
+    runtimeBinary: isCrun ? '/usr/bin/crun' : undefined,
     hostRoot: isKata ? makeKataHost(join(root, 'kata-host')) : undefined,
     images,
   });

@@ -14,9 +14,10 @@ export async function openProvider(
   options: Partial<ProviderOptions> = {},
   detector: DetectorOptions = {},
 ): Promise<ContainerdProvider> {
-  const { address, namespace, stateRoot, images, runtime, hostRoot } = context;
+  const { address, namespace, stateRoot, images, runtime, runtimeBinary, hostRoot } = context;
   const given = {
     runtime,
+    ...(runtimeBinary === undefined ? {} : { runtimeBinary }),
     ...(ASKED_EXECUTOR === 'auto' ? {} : { executor: ASKED_EXECUTOR }),
     image: images.reference,
     address,

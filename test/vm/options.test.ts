@@ -4,24 +4,26 @@ import { parseOptions } from '../../scripts/vm/options.js';
 import { EVERYWHERE, FURTHER, NEWEST } from '../../scripts/vm/suites.js';
 
 const everywhere = '--project=containerd-*';
+const crun = '--project=crun-2.1';
 
 test.each<[string[], object]>([
   [
     [],
     {
       keep: false,
-      deadlineMs: 15 * 60_000,
+      deadlineMs: 20 * 60_000,
       runs: [
         ['--project=containerd-1.6', '--project=containerd-1.7', ...EVERYWHERE],
         ['--project=containerd-2.1', ...EVERYWHERE, ...NEWEST],
       ],
     },
   ],
-  [['--all'], { deadlineMs: 90 * 60_000, runs: [[everywhere, ...EVERYWHERE, ...NEWEST, ...FURTHER]] }],
+  [['--all'], { deadlineMs: 120 * 60_000, runs: [[everywhere, crun, ...EVERYWHERE, ...NEWEST, ...FURTHER]] }],
   [['test/session/stats'], { runs: [[everywhere, 'test/session/stats']] }],
   [['--project=a', '--project', 'b'], { runs: [['--project=a', '--project=b', ...EVERYWHERE, ...NEWEST]] }],
   [['-t', 'a name', 'x'], { runs: [[everywhere, '-t', 'a name', 'x']] }],
   [['--config', 'c.ts', 'x'], { runs: [['--config=c.ts', '--root=.', 'x']] }],
+  [['--payload', 'd'], { payload: 'd' }],
   [['--keep'], { keep: true, deadlineMs: 24 * 3_600_000 }],
   [['--keep', '--minutes', '0.5'], { deadlineMs: 30_000 }],
 ])('%j', (argv, expected) => {

@@ -10,7 +10,7 @@ test('a run is good when vitest says so and a test passed; skips of other reason
 
 test.each<[string, object, RegExp]>([
   ['no status', { status: undefined }, /did not come to the end/],
-  ['a status', { status: 1 }, /vitest ended with 1/],
+  ['a status', { status: 1 }, /the tests ended with 1/],
   ['a failed test', { failed: 2 }, /2 tests failed/],
   ['no test', { passed: 0 }, /no test passed/],
   ['a skip for cgroups', { skipped: [{ name: 'a', reason: 'needs cgroup v2' }] }, /guest is for: a: needs cgroup v2/],

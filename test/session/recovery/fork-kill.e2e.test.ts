@@ -1,7 +1,9 @@
 /** Commits and forks whose process comes to its end at any moment. */
+
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { collectGarbage, observeApi } from '../../support/api-state.js';
+import { relax } from '../../support/patience.js';
 import { isSoak, openPrivateHost } from './private.js';
 import { createRandom, seed } from './seed.js';
 import { Worker } from './worker.js';
@@ -9,7 +11,7 @@ import { Worker } from './worker.js';
 const KILLS = isSoak ? 100 : 16;
 const { scope, options, provider, reap, reapAll } = await openPrivateHost();
 
-test(`our process killed ${KILLS} times in a commit or fork, seed ${seed}`, { timeout: 300_000 }, async () => {
+test(`our process killed ${KILLS} times in a commit or fork, seed ${seed}`, { timeout: relax(300_000) }, async () => {
   const random = createRandom(seed);
   const before = await observeApi(scope);
   const parent = await provider.createSession();

@@ -2,17 +2,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { watchEvents } from '../../../src/session/events.js';
 import { observe, settle } from '../../support/leaks.js';
+import { relax } from '../../support/patience.js';
 import { isSoak, openPrivateHost } from './private.js';
 import { createRandom, seed } from './seed.js';
 import { Worker } from './worker.js';
 
 const KILLS = isSoak ? 60 : 8;
 /** Creation, exec and destruction of one session take about this long, in ms. */
-const CYCLE_MS = 400;
+const CYCLE_MS = relax(400);
 
 const { scope, options, provider, channel, reap, reapAll } = await openPrivateHost();
 
-test(`our process killed ${KILLS} times leaves nothing, seed ${seed}`, { timeout: 600_000 }, async () => {
+test(`our process killed ${KILLS} times leaves nothing, seed ${seed}`, { timeout: relax(600_000) }, async () => {
   await (await provider.createSession()).destroy();
   const before = await observe(scope);
   const random = createRandom(seed);

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { context } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
+import { relax } from '../../support/patience.js';
 import { openProvider } from '../../support/provider.js';
 
 const provider = await openProvider();
@@ -11,7 +12,7 @@ test('destroy during execs: they reject, and 20 destroys at once are one', async
   const session = await provider.createSession();
   const results = [1, 2, 3].map(() => session.exec('sh', ['-c', 'yes; sleep 1000']));
   const unread = await session.spawn('yes');
-  await sleep(100);
+  await sleep(relax(100));
   const started = Date.now();
   const rejected = Promise.all(
     results.map((result) =>
@@ -21,7 +22,7 @@ test('destroy during execs: they reject, and 20 destroys at once are one', async
   await Promise.all(Array.from({ length: 20 }, () => session.destroy()));
   await rejected;
   await expect(unread.result()).rejects.toMatchObject({ code: 'destroyed' });
-  expect(Date.now() - started).toBeLessThan(5_000);
+  expect(Date.now() - started).toBeLessThan(relax(5_000));
   for (const call of [
     () => session.exec('true'),
     () => session.spawn('true'),
@@ -68,11 +69,11 @@ describe('stop', () => {
   test('kills what ignores it when the time is over', async () => {
     await using session = await provider.createSession();
     const result = session.exec('sh', ['-c', 'trap "" TERM; while :; do sleep 0.05; done']);
-    await sleep(200);
+    await sleep(relax(200));
     const started = Date.now();
     await session.stop({ timeoutMs: 300 });
     expect(Date.now() - started).toBeGreaterThanOrEqual(300);
-    expect(Date.now() - started).toBeLessThan(3_000);
+    expect(Date.now() - started).toBeLessThan(relax(3_000));
     expect((await result).exitCode).toBe(137);
   });
 
@@ -85,7 +86,7 @@ describe('stop', () => {
   test('of a command hands it the signal and keeps its exit code', async () => {
     const command = ['sh', '-c', 'trap "exit 9" TERM; while :; do sleep 0.05; done'];
     await using session = await provider.createSession({ command });
-    await sleep(300);
+    await sleep(relax(300));
     await session.stop();
     expect(await session.info()).toMatchObject({ state: 'stopped', exitCode: 9 });
   });
@@ -100,9 +101,9 @@ test('pause stops every process until resume', async () => {
   await expect.poll(() => ticks).toBeGreaterThan(2);
   await session.pause();
   expect((await session.info()).state).toBe('paused');
-  await sleep(100);
+  await sleep(relax(100));
   const paused = ticks;
-  await sleep(300);
+  await sleep(relax(300));
   expect(ticks).toBe(paused);
   await session.resume();
   await expect.poll(() => ticks).toBeGreaterThan(paused);
@@ -121,7 +122,7 @@ test('a paused session can be destroyed', async () => {
 test('kill ends everything and tells what it reached', async () => {
   await using session = await provider.createSession();
   const result = session.exec('sh', ['-c', 'trap "" TERM; sleep 1000 & sleep 1001']);
-  await sleep(200);
+  await sleep(relax(200));
   const report = await session.kill();
   expect(report).toMatchObject({ survivors: [], verified: true });
   expect(report.killed.length).toBeGreaterThanOrEqual(3);

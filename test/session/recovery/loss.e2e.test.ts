@@ -4,6 +4,7 @@ import type { Session } from '../../../src/session/session.js';
 import { readTask } from '../../../src/session/task.js';
 import { context } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
+import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
 
 const { daemon, scope, provider, channel } = await openPrivateHost();
@@ -34,7 +35,7 @@ describe.each([
     end(session, pid);
     if (isDown) await daemon.restart();
 
-    await expect.poll(async () => (await session.info()).state, { timeout: 10_000 }).toBe('stopped');
+    await expect.poll(async () => (await session.info()).state, { timeout: relax(10_000) }).toBe('stopped');
     const { exitCode } = await session.info();
     expect(exitCode).toBe(isKnown ? 137 : undefined);
     if (isKnown) expect(await result).toMatchObject({ exitCode: 137, signal: 'SIGKILL', stdout: 'begun\n' });
@@ -51,7 +52,7 @@ describe.each([
     await using session = await provider.createSession();
     await session.exec('sh', ['-c', 'echo kept > /root/file']);
     end(session, (await readTask(channel, session.sessionId)).pid);
-    await expect.poll(async () => (await session.info()).state, { timeout: 10_000 }).toBe('stopped');
+    await expect.poll(async () => (await session.info()).state, { timeout: relax(10_000) }).toBe('stopped');
     await session.start();
     expect((await session.exec('cat', ['/root/file'])).stdout).toBe('kept\n');
   });

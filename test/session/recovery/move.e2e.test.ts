@@ -1,4 +1,5 @@
 /** Moves between runtimes whose process comes to its end at each of their steps. */
+
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { ContainersService } from '../../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
@@ -6,6 +7,7 @@ import { ContainerdProvider } from '../../../src/index.js';
 import { collectGarbage, observeApi } from '../../support/api-state.js';
 import { onlyOn } from '../../support/context.js';
 import { makeKataHost, RECORDING_SHIM } from '../../support/kata-host.js';
+import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
@@ -34,7 +36,7 @@ async function listIds() {
 }
 
 onlyOn(['2.1'], 'a process for each step; the code path is the same everywhere')('a process that ends', () => {
-  test('at any step of a move leaves the session whole, on one of the two', { timeout: 240_000 }, async () => {
+  test('at any step of a move leaves the session whole, on one of the two', { timeout: relax(240_000) }, async () => {
     const before = await observeApi(scope);
     const session = await provider.createSession();
     const { sessionId: id } = session;
@@ -82,7 +84,7 @@ test('a handle of a session that another process moved knows what it runs on', a
   await using other = await provider.connect(session.sessionId);
   await session.stop({ timeoutMs: 100 });
   await session.start({ runtime: 'kata' });
-  expect((await other.exec('sleep', ['1000'], { timeoutMs: 200 })).kill).toMatchObject({ verified: false });
+  expect((await other.exec('sleep', ['1000'], { timeoutMs: relax(200) })).kill).toMatchObject({ verified: false });
   expect(other.runtime).toBe(KATA);
   expect(await other.info()).toMatchObject({ executor: 'task' });
   expect(await other.kill()).toMatchObject({ verified: false });
@@ -90,7 +92,7 @@ test('a handle of a session that another process moved knows what it runs on', a
   expect((await other.info()).runtime).toBe(KATA);
   await other.stop({ timeoutMs: 100 });
   await other.start({ runtime: 'runc' });
-  expect((await session.exec('sleep', ['1000'], { timeoutMs: 200 })).kill).toMatchObject({ verified: true });
+  expect((await session.exec('sleep', ['1000'], { timeoutMs: relax(200) })).kill).toMatchObject({ verified: true });
   expect(session.runtime).toBe(RUNC);
   expect(await session.info()).toMatchObject({ executor: 'supervisor' });
 });

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { observe, settle } from '../../support/leaks.js';
+import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
@@ -21,7 +22,7 @@ test('a process that is killed leaves no address, wire, namespace or rule once i
   const late = [worker.tell('create', {}), worker.tell('create', {})].map((creation) =>
     creation.catch(() => undefined),
   );
-  await sleep(150);
+  await sleep(relax(150));
   await worker.kill();
   await Promise.all(late);
   await reapAll();

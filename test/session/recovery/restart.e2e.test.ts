@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { observe, settle } from '../../support/leaks.js';
+import { relax } from '../../support/patience.js';
 import { isSoak, openPrivateHost } from './private.js';
 
 const RESTARTS = isSoak ? 20 : 3;
@@ -13,7 +14,7 @@ const { daemon, scope, provider } = await openPrivateHost();
 const count = (to: number) => `${Array.from({ length: to }, (_, index) => index + 1).join('\n')}\n`;
 const script = 'i=0; while [ ! -e /tmp/stop ]; do i=$((i + 1)); echo $i; sleep 0.02; done; exit 7';
 
-test(`${RESTARTS} restarts with ${SESSIONS} sessions lose nothing`, { timeout: 600_000 }, async () => {
+test(`${RESTARTS} restarts with ${SESSIONS} sessions lose nothing`, { timeout: relax(600_000) }, async () => {
   const before = await observe(scope);
   const sessions = await Promise.all(Array.from({ length: SESSIONS }, () => provider.createSession()));
   const executions = await Promise.all(sessions.map((session) => session.spawn('sh', ['-c', script])));
@@ -46,13 +47,13 @@ test(`${RESTARTS} restarts with ${SESSIONS} sessions lose nothing`, { timeout: 6
   expect(await settle(scope, before)).toEqual(before);
 });
 
-test(`a daemon that is away for ${AWAY_MS} ms`, { timeout: 180_000 }, async () => {
+test(`a daemon that is away for ${AWAY_MS} ms`, { timeout: relax(180_000) }, async () => {
   const before = await observe(scope);
   const session = await provider.createSession();
   const running = (await session.spawn('sh', ['-c', script])).result();
   await daemon.kill9();
   // Until the connection's end is noticed a call may be under way in it, and only some may be repeated then.
-  await sleep(100);
+  await sleep(relax(100));
   const away = Date.now();
   const calls = [session.exec('true'), session.info(), provider.createSession(), provider.reap()].map(async (call) => {
     const failure = await call.then(
@@ -81,7 +82,7 @@ test('destroy while the daemon is away says what is left, and carries on when ca
   const session = await provider.createSession();
   await daemon.kill9();
   const failed = expect(session.destroy()).rejects.toMatchObject({ code: 'unavailable', operation: 'remove task' });
-  await sleep(100);
+  await sleep(relax(100));
   await failed;
   await daemon.restart();
   await session.destroy();
@@ -99,7 +100,7 @@ test('events go on after a restart and tell of it', async () => {
   topics.length = 0;
   await daemon.kill9();
   await daemon.restart();
-  await expect.poll(() => topics, { timeout: 5_000 }).toEqual(['/reconnected']);
+  await expect.poll(() => topics, { timeout: relax(5_000) }).toEqual(['/reconnected']);
   await (await provider.createSession()).destroy();
   await expect.poll(() => topics).toContain('/containers/delete');
   expect(topics).toContain('/tasks/start');

@@ -89,7 +89,7 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     }
     process.detach();
     first.close();
-    await sleep(300);
+    await sleep(relax(300));
     const second = await program.open();
     const again = new RemoteProcess(second, { execId: 'e1', command: '' }, (inside) => inside);
     again.send(request.connect, Buffer.from('e1'));

@@ -7,8 +7,6 @@ import { get } from 'node:http';
 import { get as getSecurely } from 'node:https';
 import { connect } from 'node:net';
 
-const LIMIT_MS = 10_000;
-
 /** Each resolves with what a server said, and rejects where none said anything. */
 const attempts = {
   /** The server is told by itself, in a header. */
@@ -85,7 +83,7 @@ function fail(socket, reject) {
 }
 
 /** `+` and what a server said, or `-` and why none did. */
-async function make({ kind, limitMs = LIMIT_MS, ...options }) {
+async function make({ kind, limitMs, ...options }) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error('nothing came')), limitMs);

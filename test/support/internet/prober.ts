@@ -5,13 +5,17 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Session } from '../../../src/index.js';
+import { relax } from '../patience.js';
 import type { Internet } from './internet.js';
 
 const TARGET = '/probe';
 const source = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
 /** One attempt at a network, see probe.mjs. */
-export type Attempt = { limitMs?: number } & (
+export type Attempt = {
+  /** Defaults to 10 s of an ordinary machine. */
+  limitMs?: number;
+} & (
   | { kind: 'http'; host: string; port?: number; name?: string; path?: string }
   | { kind: 'tls'; host: string; port?: number; sni?: string; name?: string; path?: string }
   | { kind: 'tcp' | 'udp'; host: string; port: number }
@@ -49,7 +53,8 @@ export function makeProber({ authority }: Internet): Prober {
     mount: { path: directory, target: TARGET, readOnly: true },
     async probe(session, attempts) {
       const node = [`${TARGET}/${loader}`, '--library-path', TARGET, `${TARGET}/node`];
-      return JSON.parse(await run(session, ...node, `${TARGET}/probe.mjs`, JSON.stringify(attempts))) as string[];
+      const limited = attempts.map((attempt) => ({ limitMs: relax(10_000), ...attempt }));
+      return JSON.parse(await run(session, ...node, `${TARGET}/probe.mjs`, JSON.stringify(limited))) as string[];
     },
     async sendFrame(session, address, text) {
       await run(session, `${TARGET}/frame`, address, text);
