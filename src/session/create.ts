@@ -195,8 +195,9 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   // Of the runtime's own making, see nameNetns.
   connecting ??= creating.then((pid) => connectNetwork(context, record, pid));
   const enforcing = connecting.then(() => enforceNetwork(context, record));
-  // Pipes are made while containerd works; the first exec finds them ready.
-  const [initPid] = await settle([creating, enforcing, context.fifos.prepare()]);
+  // Pipes are made while containerd works; the first exec finds them ready. A supervisor's needs none.
+  const preparing = record.asked.executor === 'supervisor' ? Promise.resolve() : context.fifos.prepare();
+  const [initPid] = await settle([creating, enforcing, preparing]);
 
   await checkMounts(context, { pid: initPid, spec, pins: pins.list, record });
   checkAborted(signal);

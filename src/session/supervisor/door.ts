@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { DriverError } from '../../core/error.js';
 import { isExecutable } from '../../core/program.js';
 import type { OciUser } from '../../spec/types.js';
+import { describeFileFailure } from '../directory.js';
 import { describeFailure } from './failure.js';
 import { Link } from './link.js';
 import { answer, request } from './protocol.js';
@@ -33,8 +34,12 @@ export async function makeDoor(directory: string, { uid, gid }: OciUser): Promis
   const door = nameDoor(directory);
   await rm(nameSocket(directory), { force: true });
   await rm(door, { recursive: true, force: true });
-  await mkdir(door, { mode: 0o700 });
-  await chown(door, uid, gid);
+  try {
+    await mkdir(door, { mode: 0o700 });
+    await chown(door, uid, gid);
+  } catch (cause) {
+    throw describeFileFailure(`${door} cannot be made`, cause);
+  }
 }
 
 /**

@@ -28,7 +28,7 @@ test('a session whose reader died is usable from another process, its execs can 
 });
 
 test.each([
-  ['the first FIFO', 3],
+  ['the first FIFO, or the door of a supervisor', 3],
   ['the session', 2],
 ])('a state root without room for %s is told, and leaves nothing', async (_, inodes) => {
   const stateRoot = join(scope.root, `small-${inodes}`);
