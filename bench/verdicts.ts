@@ -21,18 +21,27 @@ interface RatioRule {
 }
 
 const ratioRules: readonly RatioRule[] = [
-  { key: 'cold.total', peer: 'go', limit: 1 },
+  { key: 'cold.total', peer: 'go', limit: 0.95 },
   { key: 'cold.total', peer: 'docker', limit: 0.5 },
-  { key: 'warm.busy', peer: 'go', limit: 1 },
-  { key: 'warm.idle', peer: 'go', limit: 1 },
-  { key: 'out.rate', peer: 'go', limit: 1 },
+  { key: 'warm.busy', peer: 'go', limit: 0.05 },
+  { key: 'warm.idle', peer: 'go', limit: 0.05 },
+  { key: 'out.rate', peer: 'go', limit: 2.5 },
   { key: 'in.rate', peer: 'go', limit: 1 },
   { key: 'rate.1', peer: 'go', limit: 1 },
   { key: 'rate.4', peer: 'go', limit: 1 },
-  { key: 'rate.16', peer: 'go', limit: 1 },
+  { key: 'rate.16', peer: 'go', limit: 1.5 },
 ];
 
-const CPU_SECONDS = 1;
+/** Of ours, in the metric's unit. */
+const valueRules: readonly Omit<RatioRule, 'peer'>[] = [
+  { key: 'warm.busy', limit: 0.7 },
+  { key: 'warm.idle', limit: 1.3 },
+  { key: 'warm.rate', limit: 1500 },
+  { key: 'out.rate', limit: 1200 },
+  { key: 'out.cpu', limit: 0.6 },
+  { key: 'in.cpu', limit: 1 },
+];
+
 const SESSION_KB = 30;
 
 export function judge(metrics: readonly MetricSummary[], holds: readonly HoldSummary[]): Verdict[] {
@@ -41,29 +50,28 @@ export function judge(metrics: readonly MetricSummary[], holds: readonly HoldSum
     const metric = find(key);
     const ratio = metric?.ratios[peer];
     if (metric === undefined || ratio === undefined) return [];
-    const isLower = metric.better === 'lower';
-    const sign = isLower ? '<=' : '>=';
+    const { sign, met } = compare(metric, ratio.value, limit);
     const [low, high] = ratio.interval ?? [Number.NaN, Number.NaN];
-    return [
-      {
-        claim: `${metric.label.trim()}: ours / ${peer} ${sign} ${limit.toFixed(2)}`,
-        ...ratio,
-        limit,
-        met: isLower ? ratio.value <= limit : ratio.value >= limit,
-        close: low <= limit && limit <= high,
-      },
-    ];
+    const claim = `${metric.label.trim()}: ours / ${peer} ${sign} ${limit.toFixed(2)}`;
+    return [{ claim, ...ratio, limit, met, close: low <= limit && limit <= high }];
   });
-  const cpu = ['out', 'in'].flatMap((way): Verdict[] => {
-    const value = find(`${way}.cpu`)?.peers.ours?.median;
-    if (value === undefined) return [];
-    const claim = `1 GiB ${way}: our CPU seconds <= ${CPU_SECONDS.toFixed(2)}`;
-    return [{ claim, value, limit: CPU_SECONDS, met: value <= CPU_SECONDS, close: false }];
+  const values = valueRules.flatMap(({ key, limit }): Verdict[] => {
+    const metric = find(key);
+    const value = metric?.peers.ours?.median;
+    if (metric === undefined || value === undefined) return [];
+    const { sign, met } = compare(metric, value, limit);
+    return [
+      { claim: `${metric.label.trim()}: ours, ${metric.unit} ${sign} ${limit}`, value, limit, met, close: false },
+    ];
   });
   const memory = holds.flatMap(({ peer, rssKb }): Verdict[] => {
     if (peer !== 'ours') return [];
     const claim = `our memory for one more live session, KB <= ${SESSION_KB}`;
     return [{ claim, value: rssKb, limit: SESSION_KB, met: rssKb <= SESSION_KB, close: false }];
   });
-  return [...ratios, ...cpu, ...memory];
+  return [...ratios, ...values, ...memory];
+}
+
+function compare({ better }: Pick<MetricSummary, 'better'>, value: number, limit: number) {
+  return better === 'lower' ? { sign: '<=', met: value <= limit } : { sign: '>=', met: value >= limit };
 }

@@ -46,7 +46,16 @@ describe('judge', () => {
   });
 
   it('says when another run may tell otherwise', () => {
-    expect(measure([8, 10, 12], [8, 10, 12], 'warm.idle')).toMatchObject([{ met: true, close: true }]);
+    expect(measure([8, 10, 12], [8, 10, 12], 'rate.1')).toMatchObject([{ met: true, close: true }]);
+  });
+
+  it('holds a figure to a limit of its own, beside its ratio', () => {
+    expect(measure([0.7, 0.7, 0.7], [30, 30, 30], 'warm.busy')).toMatchObject([
+      { met: true },
+      { met: true, value: 0.7 },
+    ]);
+    expect(measure([0.8, 0.8, 0.8], [30, 30, 30], 'warm.busy')).toMatchObject([{ met: true }, { met: false }]);
+    expect(measure([1100, 1100, 1100], [500, 500, 500], 'out.rate')).toMatchObject([{ met: false }, { met: false }]);
   });
 
   it('judges what is there only, and a session by the slope without the empty process', () => {
