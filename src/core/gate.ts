@@ -21,3 +21,24 @@ export class Gate {
     }
   }
 }
+
+/** A gate for each key, for as long as someone is inside or waits. */
+export class KeyedGate {
+  readonly #width: number;
+  readonly #gates = new Map<string, { gate: Gate; users: number }>();
+
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const entry = this.#gates.get(key) ?? { gate: new Gate(this.#width), users: 0 };
+    this.#gates.set(key, entry);
+    entry.users++;
+    try {
+      return await entry.gate.run(work);
+    } finally {
+      if (--entry.users === 0) this.#gates.delete(key);
+    }
+  }
+}

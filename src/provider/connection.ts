@@ -5,7 +5,13 @@ import { removeIdleNetwork } from '../network/networks.js';
 import { Channel } from '../rpc/channel.js';
 import { probeServer } from '../rpc/probe.js';
 import { Auditor } from '../session/audit/auditor.js';
-import { type ForkRequest, nameFifoStore, nameStateDirectory, type SessionContext } from '../session/context.js';
+import {
+  type ForkRequest,
+  nameFifoStore,
+  nameStateDirectory,
+  openStarts,
+  type SessionContext,
+} from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { Enforcers } from '../session/enforcers.js';
 import { reapLeftovers } from '../session/reap.js';
@@ -99,6 +105,7 @@ export class Connection {
       owner,
       enforcers: new Enforcers({ channel: this.channel, directory, audit: this.audit }),
       fifos: new FifoStore(nameFifoStore(directory, owner)),
+      starts: openStarts(),
       userFiles: new UserFilesCache(),
       audit: this.audit,
       sessions: this.sessions,

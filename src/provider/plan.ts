@@ -7,7 +7,7 @@ import { nameNamespace } from '../network/namespace.js';
 import { findMismatches, type Place } from '../policy/capabilities.js';
 import { hashPolicy } from '../policy/effective.js';
 import type { ResolvedPolicy, SecretBinding } from '../policy/types.js';
-import type { SessionContext } from '../session/context.js';
+import type { RuntimeChange, SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { nameNetns } from '../session/network.js';
 import { type AskedSession, ID_PREFIX } from '../session/record.js';
@@ -17,7 +17,7 @@ import { buildSpec, checkSpecInput } from '../spec/build.js';
 import { nameCgroup } from '../spec/cgroup-path.js';
 import { chooseEnv } from '../spec/environment.js';
 import type { HostFacts } from '../spec/host.js';
-import { checkRuntimeChoice, chooseRuntime, needsNetworkPath } from '../spec/runtime.js';
+import { annotateGroup, checkRuntimeChoice, chooseRuntime, needsNetworkPath } from '../spec/runtime.js';
 import type { OciSeccomp } from '../spec/types.js';
 import type { SessionOptions } from './create-options.js';
 import { checkSupervisor, chooseExecutor } from './executor-choice.js';
@@ -57,19 +57,25 @@ export function checkRequest(
   const { hostEnv, worktreePath } = surroundings;
   checkSpecInput({ command: session.command, env: chooseEnv(policy, hostEnv, session.env ?? {}) });
   listSessionFiles(policy, worktreePath);
-  checkRuntime(policy, place, { ...surroundings, ...(session.executor && { executor: session.executor }) });
+  const { executor = surroundings.executor, shimGroup } = session;
+  checkRuntime(policy, place, { ...surroundings, executor, shimGroup });
 }
 
 /** Whether a runtime at a place can honour a policy. */
 export function checkRuntime(
   policy: ResolvedPolicy,
   place: Place & { runtime: string },
-  { runtimeBinary, runtimeOptions, executor }: Pick<Surroundings, 'runtimeBinary' | 'runtimeOptions' | 'executor'>,
+  {
+    runtimeBinary,
+    runtimeOptions,
+    executor,
+    shimGroup,
+  }: Pick<Surroundings, 'runtimeBinary' | 'runtimeOptions' | 'executor'> & Pick<RuntimeChange, 'shimGroup'>,
 ): void {
   const { runtime } = place;
   const faults = [
     ...findMismatches(policy, place),
-    ...checkRuntimeChoice({ runtime, runtimeOptions, resources: policy.resources }),
+    ...checkRuntimeChoice({ runtime, shimGroup, runtimeOptions, resources: policy.resources }),
   ];
   if (runtimeBinary !== undefined && basename(runtimeBinary) === 'runsc') {
     // Its sandbox refuses the network namespace that it makes, and stays behind (seen with Debian's of 2022).
@@ -102,7 +108,7 @@ export function planSession(
   }: PlanInput,
 ): CreateRequest {
   const id = nameSession(session.name, uuid);
-  const { name, command, tty = false, stdin = false, metadata = {}, ttlMs, signal } = session;
+  const { name, command, tty = false, stdin = false, shimGroup, metadata = {}, ttlMs, signal } = session;
   const { timeoutMs } = policy.resources;
   const runtime = chooseRuntime(session.runtime ?? asked.runtime, { runtimeBinary, runtimeOptions });
   const askedExecutor = session.executor ?? usual;
@@ -127,6 +133,7 @@ export function planSession(
     cwd,
     netns: nameNetns(context, { id, runtime: runtime.name, policy }),
     seccomp,
+    ...(shimGroup === undefined ? {} : { annotations: annotateGroup(shimGroup) }),
     supervisor: chosen.executor === 'supervisor' ? findSupervisor() : undefined,
   };
   return {
@@ -170,7 +177,10 @@ export function planSession(
  * What was asked, to be kept with the session: without what is chosen or kept elsewhere, and without the values of
  * secrets.
  */
-export function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env }: SessionOptions): AskedSession {
+export function describeAsked(
+  policy: ResolvedPolicy,
+  { command, tty, stdin, env, shimGroup }: SessionOptions,
+): AskedSession {
   const hide = (secrets: SecretBinding[]) => secrets.map((secret) => ({ ...secret, value: '' }));
   const { secrets } = policy.asked;
   const hidden = { ...policy.asked, ...(secrets === undefined ? {} : { secrets: hide(secrets) }) };
@@ -180,5 +190,6 @@ export function describeAsked(policy: ResolvedPolicy, { command, tty, stdin, env
     ...(tty === undefined ? {} : { tty }),
     ...(stdin === undefined ? {} : { stdin }),
     ...(env === undefined ? {} : { env }),
+    ...(shimGroup === undefined ? {} : { shimGroup }),
   };
 }

@@ -20,6 +20,8 @@ export interface SessionInfo {
   executor: ExecutorName;
   /** Why that one. Absent in sessions of earlier versions. */
   executorReason?: string;
+  /** Sessions of it share a shim. Absent for one that has its own. */
+  shimGroup?: string;
   /** What it may reach, where its `networkMode` is `allowlist`. */
   allow?: string[];
   /** As it was created with. */
@@ -46,6 +48,7 @@ export async function readInfo(channel: Channel, record: SessionRecord): Promise
     runtime,
     executor: asked.executor ?? 'task',
     ...(asked.executorReason === undefined ? {} : { executorReason: asked.executorReason }),
+    ...(asked.shimGroup === undefined ? {} : { shimGroup: asked.shimGroup }),
     ...(asked.policy.networkMode === 'allowlist' ? { allow: asked.policy.asked.network?.allow ?? [] } : {}),
     metadata,
     createdAt,

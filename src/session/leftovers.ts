@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,14 +8,14 @@ import { isAbsent } from '../core/absent.js';
 import { locateCgroup, nameCgroup } from '../spec/cgroup-path.js';
 import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
-import { listProcesses, readCommand, readOptional, readStat, TICKS_PER_SECOND } from './proc.js';
+import { listProcesses, readCommand, readLink, readOptional, readStat, TICKS_PER_SECOND } from './proc.js';
+import { removeSocket } from './shim-socket.js';
 
 // What a crash can leave that containerd's API does not show. All of it is told to be a session's by the id alone.
 
 const run = promisify(execFile);
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const RUNC_ROOT = '/run/containerd/runc';
-const SHIM_SOCKETS = '/run/containerd/s';
 const TERM_MS = 2_000;
 
 /** A running shim. */
@@ -46,19 +45,11 @@ export function listShims(): Shim[] {
     const [id, address, namespace] = [option('-id'), option('-address'), option('-namespace')];
     if (id === undefined || address === undefined || namespace === undefined) return [];
     const stat = readStat(pid);
-    const bundle = readBundle(pid);
+    // It works in its bundle; of a deleted directory proc(5) says so behind the name.
+    const bundle = readLink(`/proc/${pid}/cwd`)?.replace(/ \(deleted\)$/, '');
     if (stat === undefined || stat.state === 'Z' || bundle === undefined) return [];
     return [{ pid, startTime: stat.startTime, id, address, namespace, bundle }];
   });
-}
-
-/** A shim works in its bundle; of a deleted directory proc(5) says so behind the name. */
-function readBundle(pid: number): string | undefined {
-  try {
-    return readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '');
-  } catch {
-    return undefined;
-  }
 }
 
 /** SIGTERM, then SIGKILL; with it goes what it still kept running. */
@@ -78,7 +69,7 @@ export async function endShim({ pid, startTime, id, namespace }: Shim): Promise<
 
 /** What is left on disk of a shim that has ended. */
 export async function removeBundle({ id, address, namespace, bundle }: Shim): Promise<void> {
-  const work = readWork(bundle);
+  const work = readLink(join(bundle, 'work'));
   // Nothing is deleted through a mount: what lies behind it may be anyone's.
   for (const point of listMounts(bundle)) await run('umount', ['--', point]);
   for (const path of [bundle, work]) {
@@ -86,27 +77,7 @@ export async function removeBundle({ id, address, namespace, bundle }: Shim): Pr
       await rm(path, { recursive: true, force: true });
   }
   await rm(join(RUNC_ROOT, namespace, id), { recursive: true, force: true });
-  await removeSocket({ address, namespace, id });
-}
-
-/** A shim that was killed leaves its socket, whose name every generation of containerd makes in the same way. */
-export async function removeSocket({
-  address,
-  namespace,
-  id,
-}: Pick<Shim, 'address' | 'namespace' | 'id'>): Promise<void> {
-  const name = createHash('sha256')
-    .update(join(address, namespace, id))
-    .digest('hex');
-  await rm(join(SHIM_SOCKETS, name), { force: true });
-}
-
-function readWork(bundle: string): string | undefined {
-  try {
-    return readlinkSync(join(bundle, 'work'));
-  } catch {
-    return undefined;
-  }
+  removeSocket({ address, namespace, id });
 }
 
 /** Of one session, in every hierarchy, whoever made them: this driver's own below its namespace, or a scope of systemd. */

@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError, hasCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
@@ -7,7 +7,8 @@ import { isDaemonAway } from '../rpc/errors.js';
 import type { OutputChunk } from '../stdio/merge.js';
 import { findShims } from './leftovers.js';
 import { type LogOptions, nameLog, openLogs, readLogs } from './logs.js';
-import { listDescendants, readStat } from './proc.js';
+import { listDescendants, readLink, readStat } from './proc.js';
+import { listServed } from './shim-socket.js';
 
 /** For how long a daemon that is away is waited for, in ms: the command and its shim live on without it. */
 const AWAY_MS = 120_000;
@@ -93,7 +94,10 @@ export async function* readSessionLogs(
 
 /** An exit is told before the shim has copied what was still in the pipes; it closes the logs when it has. */
 export async function waitUntilWritten({ address, namespace }: Channel, id: string, directory: string): Promise<void> {
-  const shims = findShims(address, namespace, 0).filter((shim) => shim.id === id);
+  const found = findShims(address, namespace, 0);
+  const own = found.filter((shim) => shim.id === id);
+  // One that several sessions share bears the id of the first.
+  const shims = own.length > 0 ? own : found.filter((shim) => listServed(shim).includes(id));
   const logs = [nameLog(directory, 'stdout'), nameLog(directory, 'stderr')];
   const writes = (pid: number) => listOpen(pid).some((path) => logs.includes(path));
   // A program that copies for the shim has them open for as long as there is a task: it sleeps when its pipe is empty.
@@ -108,13 +112,5 @@ function listOpen(pid: number): string[] {
   } catch {
     // It has ended: nothing is written any more.
     return [];
-  }
-}
-
-function readLink(path: string): string | undefined {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return undefined;
   }
 }

@@ -115,7 +115,7 @@ async function restart(context: SessionContext, { id, directory, runtime }: Rest
   }
   await using pins = await pinAgain(context, id, spec);
   return withUndo(async (undo) => {
-    await removeSessionTask(context, id);
+    await removeSessionTask(context, record);
     if (move !== undefined) await undo.acquire('runtime', move.apply, move.revert);
     const mounts = await readMounts(channel, snapshotter, id);
     const io = await prepareIo(directory, record);

@@ -35,8 +35,8 @@ export async function planMove(
   const { container, record } = await findRecord(context.channel, id);
   const before = readSpec(container);
   const policy = describeCurrent(record.asked.policy, before);
-  const { executor = 'task', askedExecutor = executor } = record.asked;
-  const chosen = await context.chooseRuntime({ runtime, policy, executor: askedExecutor });
+  const { executor = 'task', askedExecutor = executor, shimGroup } = record.asked;
+  const chosen = await context.chooseRuntime({ runtime, policy, executor: askedExecutor, shimGroup });
   const { name, options } = chosen.runtime;
   const { path: networkPath } = needsNetworkPath(name) ? await createNamespace(directory) : { path: '' };
   const adapted = adaptSpec(before, { ...chosen, runtime: name, policy, networkPath });

@@ -43,6 +43,15 @@ export function listDescendants(pid: number): number[] {
   return children.flatMap((child) => [child, ...listDescendants(child)]);
 }
 
+/** Where a link leads; undefined where it is gone. */
+export function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Program and arguments, as the process shows them; empty when it is gone. */
 export function readCommand(pid: number): string[] {
   return readOptional(`/proc/${pid}/cmdline`)?.split('\0').slice(0, -1) ?? [];

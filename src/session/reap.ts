@@ -18,6 +18,7 @@ import { reapIdle } from './pool/share.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
 import { endPause, finishFork, isLeftPaused, withRootfs } from './rootfs-state.js';
+import { listServed } from './shim-socket.js';
 
 /** What containerd does not know of may be what it is just starting, while it is younger. */
 const MIN_AGE_MS = 10_000;
@@ -142,6 +143,8 @@ export async function reapLeftovers(
   for (const { id } of creations) known.add(id);
   const isUnknown = (id: string) => isLeft(id) && !tasks.has(id);
   for (const shim of shims.filter(({ id }) => isUnknown(id))) {
+    // It bears the id of the first of those that share it, which may go before the others.
+    if (listServed(shim).length > 0) continue;
     await attempt('shim', report.shims, shim.pid, async () => {
       await endShim(shim);
       await removeBundle(shim);

@@ -59,6 +59,8 @@ export interface AskedSession {
   tty?: boolean;
   stdin?: boolean;
   env?: Record<string, string>;
+  /** Sessions of it share a shim. Absent for one that has its own. */
+  shimGroup?: string;
   /** What was chosen. Absent in sessions of earlier versions, which have `task`. */
   executor?: ExecutorName;
   /** Why that one. */

@@ -12,9 +12,10 @@ import type { SessionContext } from './context.js';
 import { drainFifos } from './fifo-drain.js';
 import { findByName } from './find.js';
 import { endGuest } from './guest.js';
-import { endShim, findShims, removeBundle, removeSocket } from './leftovers.js';
+import { endShim, findShims, removeBundle } from './leftovers.js';
 import { removeSessionFiles } from './network.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
+import { listServed, removeGroupSocket, removeSocket } from './shim-socket.js';
 import { removeContainer, removeLease, removeRecord, removeTask } from './teardown.js';
 import { noteUse } from './volume-directory.js';
 
@@ -99,18 +100,25 @@ async function clear(context: SessionContext, id: string): Promise<boolean> {
 }
 
 /** The task with all that writes for it, whoever read that, and what its shim cannot remove when it was killed. */
-export async function removeSessionTask({ channel, directory }: SessionContext, id: string): Promise<void> {
+export async function removeSessionTask(
+  { channel, directory }: SessionContext,
+  { id, asked }: Pick<SessionRecord, 'id'> & Partial<Pick<SessionRecord, 'asked'>>,
+): Promise<void> {
   await drainFifos(join(directory, id), () => removeTask(channel, id));
-  await removeSocket({ address: channel.address, namespace: channel.namespace, id });
+  const { address, namespace } = channel;
+  removeSocket({ address, namespace, id });
+  if (asked?.shimGroup !== undefined) await removeGroupSocket({ address, namespace, id: asked.shimGroup });
 }
 
 /** The same, with a shim and a guest that stayed when the creation never returned: containerd does not know of them. */
-export async function removeStuckTask(context: SessionContext, { id, runtime }: SessionRecord): Promise<void> {
-  await removeSessionTask(context, id);
+export async function removeStuckTask(context: SessionContext, record: SessionRecord): Promise<void> {
+  const { id, runtime } = record;
+  await removeSessionTask(context, record);
   // runc's shim never stays, and to look for it takes as long as to destroy a session.
   if (runtime === RUNC) return;
   const { address, namespace } = context.channel;
   for (const shim of findShims(address, namespace, 0).filter((found) => found.id === id)) {
+    if (listServed(shim).some((served) => served !== id)) continue;
     await endShim(shim);
     await removeBundle(shim);
   }
@@ -124,7 +132,7 @@ export async function removeStuckTask(context: SessionContext, { id, runtime }: 
 export async function removeOrphanTask(context: SessionContext, id: string): Promise<boolean> {
   const { channel } = context;
   if (!(await isRecreated(channel, id))) return false;
-  await removeSessionTask(context, id);
+  await removeSessionTask(context, { id });
   await removeContainer(channel, id);
   return true;
 }

@@ -186,9 +186,13 @@ export class SessionState {
   }
 
   #openExecutors(): Record<ExecutorName, Executor> {
-    const { channel, fifos } = this.context;
-    const { id } = this.#record;
-    const task = new TaskExecutor(channel, id, new FifoPool(this.directory, fifos), () => hidesProcesses(this.#record));
+    const { channel, fifos, starts } = this.context;
+    const { id, asked } = this.#record;
+    const task = new TaskExecutor(channel, id, {
+      fifos: new FifoPool(this.directory, fifos),
+      isHidden: () => hidesProcesses(this.#record),
+      takeTurn: (start) => starts.run(asked.shimGroup ?? id, start),
+    });
     const supervisor = new SupervisorExecutor({
       path: nameSocket(this.directory),
       user: this.#spec.process.user,

@@ -1,6 +1,5 @@
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
-import { Gate } from '../core/gate.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { ProcessDetails } from '../generated/github.com/containerd/containerd/api/types/runc/options/oci.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
@@ -19,11 +18,12 @@ const WAIT_RETRY_MS = 120_000;
 
 const START_MS = 60_000;
 
-/**
- * Starts at once in one session; the rest wait their turn. With more than about 24 the shim all but stops (seen on
- * 1.6: 24 starts took 1.3 s, 32 took 20, 64 more than 60), and fewer at once are no slower in all (64 in 2.6 s).
- */
-const STARTS_AT_ONCE = 4;
+interface TaskExecutorOptions {
+  /** Whether the session's processes are none of this host's, now. */
+  isHidden: () => boolean;
+  /** Runs a start when the session's shim may take one more, see `SessionContext.starts`. */
+  takeTurn: <T>(start: () => Promise<T>) => Promise<T>;
+}
 
 /** Starts processes through containerd's Tasks.Exec, with FIFOs for their streams. */
 export class TaskExecutor implements Executor {
@@ -31,11 +31,15 @@ export class TaskExecutor implements Executor {
   readonly #containerId: string;
   readonly #fifos: FifoPool;
   readonly #isHidden: () => boolean;
-  readonly #starts = new Gate(STARTS_AT_ONCE);
+  readonly #takeTurn: TaskExecutorOptions['takeTurn'];
 
-  /** `isHidden`: whether the session's processes are none of this host's, now. */
-  constructor(channel: Channel, containerId: string, fifos: FifoPool, isHidden: () => boolean) {
+  constructor(
+    channel: Channel,
+    containerId: string,
+    { fifos, isHidden, takeTurn }: { fifos: FifoPool } & TaskExecutorOptions,
+  ) {
     this.#isHidden = isHidden;
+    this.#takeTurn = takeTurn;
     this.#channel = channel;
     this.#containerId = containerId;
     this.#fifos = fifos;
@@ -71,7 +75,7 @@ export class TaskExecutor implements Executor {
       () => deleteExec(this.#channel, target),
     );
     const exited = this.#wait(execId);
-    const { pid } = await this.#starts.run(() => {
+    const { pid } = await this.#takeTurn(() => {
       checkAborted(signal, execId);
       return this.#channel.unary(TasksService.start, target, { deadlineMs: START_MS });
     });

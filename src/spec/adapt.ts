@@ -2,7 +2,7 @@ import { classifyRuntime } from '../policy/runtimes.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import type { HostFacts } from './host.js';
 import { buildResources } from './resources.js';
-import { needsNetworkPath, type RuntimeOptions } from './runtime.js';
+import { keepGroup, needsNetworkPath, type RuntimeOptions } from './runtime.js';
 import type { OciResources, OciSpec } from './types.js';
 
 const MIB = 1024 * 1024;
@@ -26,9 +26,9 @@ export interface RuntimePlace {
 export function adaptSpec(spec: OciSpec, place: RuntimePlace): OciSpec {
   const { runtime, networkPath, policy, host } = place;
   const isKata = classifyRuntime(runtime) === 'kata';
-  const { annotations: _, ...plain } = spec;
+  const { annotations: before, ...plain } = spec;
   const resources = isKata ? keepGuestLimits(spec.linux.resources) : buildResources(policy, host);
-  const annotations = isKata ? buildAnnotations(spec, place) : {};
+  const annotations = isKata ? buildAnnotations(spec, place) : keepGroup(before);
   const isSized = isKata && place.runtimeOptions?.sizing === 'annotations';
   return {
     ...plain,

@@ -31,6 +31,8 @@ export interface SpecInput {
   netns?: string | undefined;
   /** Content of the file that the policy names. */
   seccomp?: OciSeccomp | undefined;
+  /** Of the shim's, see `annotateGroup`. */
+  annotations?: Readonly<Record<string, string>>;
   /** The supervisor's program, as the session's init. Defaults to the host's init. */
   supervisor?: string | undefined;
 }
@@ -64,6 +66,7 @@ export function buildSpec(input: SpecInput): OciSpec {
   const seccomp = input.seccomp ?? chooseSeccomp(policy, host, capabilities);
   return {
     ociVersion: '1.0.2',
+    ...(input.annotations === undefined ? {} : { annotations: input.annotations }),
     process: {
       ...(tty ? { terminal: true, consoleSize: TTY_SIZE } : {}),
       user,

@@ -31,6 +31,25 @@ export type ShimOptions =
   | { type: 'runtimeoptions.v1.Options'; typeUrl: string; configPath: string };
 
 export const RUNC = 'io.containerd.runc.v2';
+
+/** Containers of one value are served by one process of runc's shim (containerd, `groupLabels` of its manager). */
+const GROUP = 'io.containerd.runc.v2.group';
+
+/** Has sessions of one group share a shim. */
+export function annotateGroup(group: string): Record<string, string> {
+  return { [GROUP]: nameShimGroup(group) };
+}
+
+/** A group's name as the shim has it. No id of a session begins so: the shim of one that shares none has its id's name. */
+export function nameShimGroup(group: string): string {
+  return `shared-${group}`;
+}
+
+/** What of a document's annotations is the shim's of runc. */
+export function keepGroup(annotations: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const group = annotations[GROUP];
+  return group === undefined ? {} : { [GROUP]: group };
+}
 const aliases: Readonly<Record<string, string>> = { runc: RUNC, kata: 'io.containerd.kata.v2' };
 
 /** As containerd parses them (runtime/v2/shim/util.go): at least two parts with dots between, the last a version. */
@@ -88,6 +107,7 @@ function buildShimOptions(
 
 interface RuntimeRequest {
   runtime: string;
+  shimGroup?: string | undefined;
   runtimeOptions?: RuntimeOptions | undefined;
   resources?: { memoryBytes?: number; cpus?: number };
 }
@@ -97,8 +117,12 @@ const MIB = 1024 * 1024;
 const LEAST_MIB = 256;
 
 /** What is wrong with the choice of a runtime. */
-export function checkRuntimeChoice({ runtime, runtimeOptions, resources = {} }: RuntimeRequest): Fault[] {
+export function checkRuntimeChoice({ runtime, shimGroup, runtimeOptions, resources = {} }: RuntimeRequest): Fault[] {
   const faults: Fault[] = [];
+  if (shimGroup !== undefined && classifyRuntime(runtime) !== 'runc') {
+    const expected = `none on ${runtime}, as runc's shim alone serves several sessions`;
+    faults.push({ path: 'shimGroup', value: shimGroup, expected });
+  }
   if (!isRuntime(runtime)) faults.push({ path: 'runtime', value: runtime, expected: runtimeForms });
   if (classifyRuntime(runtime) !== 'kata' || runtimeOptions?.sizing !== 'annotations') return faults;
   const { memoryBytes, cpus } = resources;

@@ -21,7 +21,11 @@ test('an exec that is aborted at any moment before it runs is none afterwards', 
   const { sessionId: containerId } = session;
   const directory = nameStateDirectory(context.stateRoot, channel);
   const fifos = new FifoPool(join(directory, containerId), new FifoStore(join(directory, 'fifos-of-test')));
-  const executor = new TaskExecutor(channel, containerId, fifos, () => false);
+  const executor = new TaskExecutor(channel, containerId, {
+    fifos,
+    isHidden: () => false,
+    takeTurn: (start) => start(),
+  });
   const { process } = readSpec((await findRecord(channel, containerId)).container);
   const outcomes = { aborted: 0, started: 0 };
   const ids = Array.from({ length: 40 }, (_, i) => `aborted-${i}`);

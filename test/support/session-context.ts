@@ -1,7 +1,7 @@
 import { describeOwner } from '../../src/core/owner.js';
 import type { Channel } from '../../src/rpc/channel.js';
 import { Auditor } from '../../src/session/audit/auditor.js';
-import { nameFifoStore, type SessionContext } from '../../src/session/context.js';
+import { nameFifoStore, openStarts, type SessionContext } from '../../src/session/context.js';
 import { Enforcers } from '../../src/session/enforcers.js';
 import { UserFilesCache } from '../../src/session/user-files.js';
 import { FifoStore } from '../../src/stdio/fifo-store.js';
@@ -20,6 +20,7 @@ export function makeSessionContext(channel: Channel, directory: string, volumes:
     audit,
     enforcers: new Enforcers({ channel, directory, audit }),
     fifos: new FifoStore(nameFifoStore(directory, owner)),
+    starts: openStarts(),
     userFiles: new UserFilesCache(),
     sessions: new Set(),
     unfinished: new Map(),

@@ -88,12 +88,13 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
   const { channel } = context;
   const { session, container, spec } = idle;
   const { pool: _, expiresAt: __, ...own } = idle.record;
-  const { executor, executorReason, askedExecutor } = own.asked;
+  const { executor, executorReason, askedExecutor, shimGroup } = own.asked;
   const asked = {
     ...change.asked,
     ...(executor === undefined ? {} : { executor }),
     ...(executorReason === undefined ? {} : { executorReason }),
     ...(askedExecutor === undefined ? {} : { askedExecutor }),
+    ...(shimGroup === undefined ? {} : { shimGroup }),
   };
   const record: SessionRecord = { ...own, ...change, asked };
   const given = { ...spec, process: { ...spec.process, env: mergeEnv(spec.process.env, env) } };
