@@ -7,7 +7,7 @@ import type { IsolationPolicy, ResolvedPolicy } from '../policy/types.js';
 import { timeToLive } from '../session/extend.js';
 import { metadataRule } from '../session/metadata.js';
 import type { ExecutorChoice } from '../session/record.js';
-import { type PullPolicy, providerFields } from './options.js';
+import { identifier, type PullPolicy, providerFields } from './options.js';
 
 /** What a session is, beside its policy. */
 export interface SessionOptions {
@@ -69,11 +69,7 @@ const sessionKeys: Record<keyof SessionOptions, Rule> = {
   stdin: boolean,
   env: environment,
   executor: providerFields.executor,
-  shimGroup: pattern(
-    '^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$',
-    'at most 61 letters and digits, with single . _ - between them',
-    61,
-  ),
+  shimGroup: identifier,
   metadata: metadataRule,
   ttlMs: timeToLive,
   pull: providerFields.pull,

@@ -76,7 +76,7 @@ export type ResolvedOptions = Required<Omit<ProviderOptions, keyof PolicyDefault
   Pick<ProviderOptions, Optional> & { base: PolicyBase };
 
 /** The grammar and the length are those of containerd's identifiers. */
-const identifier = pattern(
+export const identifier = pattern(
   '^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$',
   'at most 76 letters and digits, with single . _ - between them',
   76,

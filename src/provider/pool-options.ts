@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { CapabilityMismatchError, createInputError, type Fault } from '../core/error.js';
-import { aFunction, checkOptions, isRecord, type Rule, TIMER_MS } from '../policy/rule.js';
+import { accept, aFunction, checkOptions, isRecord, type Rule, TIMER_MS } from '../policy/rule.js';
 import { pattern, whole } from '../policy/schema.js';
 import type { FlatPolicy, IsolationPolicy, ResolvedPolicy } from '../policy/types.js';
+import { checkRuntimeChoice } from '../spec/runtime.js';
 import { type CreateOptions, parseCreateOptions, type SessionOptions } from './create-options.js';
 import type { ResolvedOptions } from './options.js';
 import { listSessionFiles } from './session-files.js';
@@ -29,6 +30,11 @@ export interface PoolOptions
   refillConcurrency?: number;
   /** Sessions that are begun in a second while nobody waits. Defaults to 10. */
   refillPerSecond?: number;
+  /**
+   * Sessions of the pool share a process of runc's shim, at most so many each; true is 16. Its end stops all of them. Defaults
+   * to false: each has its own.
+   */
+  sharedShim?: boolean | number;
   /** Ms for which a take waits that names no other. Defaults to 60,000. */
   waitMs?: number;
   /** Told what fails while sessions are made ahead or removed; `stats` counts it in any case. */
@@ -49,10 +55,13 @@ type Own =
   | 'maxAgeMs'
   | 'refillConcurrency'
   | 'refillPerSecond'
+  | 'sharedShim'
   | 'waitMs'
   | 'onError';
 
-export interface ResolvedPool extends Required<Omit<Pick<PoolOptions, Own>, 'onError' | 'memoryMb'>> {
+export interface ResolvedPool extends Required<Omit<Pick<PoolOptions, Own>, 'onError' | 'memoryMb' | 'sharedShim'>> {
+  /** Sessions that one shim may serve; undefined where each has its own. */
+  shimWidth?: number;
   onError?: PoolOptions['onError'];
   /** As one that is created would be given it. */
   common: CreateOptions;
@@ -72,38 +81,61 @@ const rules: Record<Own, Rule> = {
   maxAgeMs: whole(1_000, TIMER_MS, 'of ms'),
   refillConcurrency: whole(1, 100),
   refillPerSecond: whole(1, 1_000),
+  sharedShim: accept(
+    (value) => typeof value === 'boolean' || (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 100),
+    'true, false, or a whole number of sessions from 1 to 100',
+  ),
   waitMs: waitRule,
   onError: aFunction,
 };
+
+/**
+ * Sessions of a pool that one shim serves where no other number is asked for: four fifths of what sharing can save, and
+ * fewer than the 24 starts at once at which a shim all but stops, were each of them at one.
+ */
+const SHIM_WIDTH = 16;
 
 /** A session's own command would run before its environment and secrets are there; the others are the taker's. */
 const takers = ['name', 'command', 'tty', 'stdin', 'ttlMs', 'signal', 'onProgress'];
 
 /** Completes and checks the options; throws `CapabilityMismatchError` for what a session of a pool cannot have. */
-export function resolvePool(given: PoolOptions, { base, worktreePath }: ResolvedOptions): ResolvedPool {
+export function resolvePool(given: PoolOptions, { base, worktreePath, runtime }: ResolvedOptions): ResolvedPool {
   const { policy: nested = {}, ...flat } = isRecord(given) ? (given as PoolOptions) : {};
   const isOwn = ([key, value]: [string, unknown]) => value !== undefined && Object.hasOwn(rules, key);
   const own: Pick<PoolOptions, Own> = Object.fromEntries(Object.entries(flat).filter(isOwn));
   const rest = Object.fromEntries(Object.entries(flat).filter(([key]) => !Object.hasOwn(rules, key)));
   checkOptions('pool options', isRecord(given) ? own : given, rules);
   const common = { ...nested, ...rest } as CreateOptions;
-  const refused = takers.filter((key) => new Map(Object.entries(common)).get(key) !== undefined);
-  if (refused.length > 0) {
-    const expected = 'nothing, as sessions of a pool are there before anyone takes them';
-    throw new CapabilityMismatchError(
-      'containerd',
-      refused.map((path) => ({ path, value: '[given]', expected })),
-    );
-  }
+  const { min = 1, name = `pool-${randomBytes(6).toString('hex')}`, sharedShim = false } = own;
+  const shimGroup = sharedShim === false ? {} : { shimGroup: name };
+  const refused = [
+    ...findGiven(common),
+    ...checkRuntimeChoice({ runtime: common.runtime ?? runtime, ...shimGroup })
+      .filter(({ path }) => path === 'shimGroup')
+      .map((fault) => ({ ...fault, path: 'sharedShim', value: sharedShim })),
+  ];
+  if (refused.length > 0) throw new CapabilityMismatchError('containerd', refused);
   const { policy } = parseCreateOptions(common, base);
   // Secrets may come with a take, and nothing may hide their place.
   listSessionFiles({ ...policy, secrets: [...policy.secrets, { name: 'taken', value: '' }] }, worktreePath);
-  const { min = 1, name = `pool-${randomBytes(6).toString('hex')}` } = own;
   const { max, faults } = boundSize({ ...own, min }, policy);
   if (faults.length > 0) throw createInputError('pool options', faults);
   const { maxAgeMs = 600_000, refillConcurrency = 2, refillPerSecond = 10, waitMs = 60_000, onError } = own;
   const rate = { maxAgeMs, refillConcurrency, refillPerSecond, waitMs };
-  return { name, min, max, ...rate, ...(onError === undefined ? {} : { onError }), common };
+  const shared = sharedShim === false ? {} : { shimWidth: sharedShim === true ? SHIM_WIDTH : sharedShim };
+  const told = onError === undefined ? {} : { onError };
+  return { name, min, max, ...rate, ...shared, ...told, common: { ...common, ...shimGroup } };
+}
+
+function findGiven(common: CreateOptions): Fault[] {
+  const expected: Record<string, string> = {
+    ...Object.fromEntries(
+      takers.map((key) => [key, 'nothing, as sessions of a pool are there before anyone takes them']),
+    ),
+    shimGroup: 'sharedShim, which bounds how many sessions share one',
+  };
+  const given = Object.entries(common).filter(([key, value]) => value !== undefined && Object.hasOwn(expected, key));
+  return given.map(([path]) => ({ path, value: '[given]', expected: expected[path] as string }));
 }
 
 function boundSize(

@@ -27,11 +27,11 @@ export function stripTaken({ session, policy }: AskedOptions): AskedOptions {
 export function keySession(asked: AskedOptions, options: ResolvedOptions): string {
   const { session, policy } = stripTaken(asked);
   const { image = options.image, runtime = options.runtime, pull = options.pull } = session;
-  const { command = [], tty = false, stdin = false } = session;
+  const { command = [], tty = false, stdin = false, shimGroup = '' } = session;
   // By what it comes to: `auto` and the name of what it chooses are the same.
   const { executor } = chooseExecutor(session.executor ?? options.executor, { runtime, policy });
   const { runtimeBinary = '', runtimeOptions, snapshotter, worktreePath = '' } = options;
-  const made = [image, nameRuntime(runtime), executor, pull, command, tty, stdin];
+  const made = [image, nameRuntime(runtime), executor, pull, command, tty, stdin, shimGroup];
   const place = [runtimeBinary, runtimeOptions, snapshotter, worktreePath];
   return createHash('sha256')
     .update(JSON.stringify([hashPolicy(policy), ...made, ...place]))

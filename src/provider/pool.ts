@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { hasCode } from '../core/error.js';
 import { listGivenSecrets } from '../policy/redact.js';
 import type { PoolStats } from '../pool/stats.js';
@@ -49,6 +50,8 @@ export class SessionPool implements AsyncDisposable {
   readonly #host: PoolHost;
   readonly #options: ResolvedPool & { key: string };
   readonly #stock: Stock<IdleSession>;
+  /** Of the sessions that are made next, where they share one. */
+  #shim = { group: '', places: 0 };
   /** Known as soon as there is a member. */
   #context: SessionContext | undefined;
 
@@ -113,11 +116,21 @@ export class SessionPool implements AsyncDisposable {
   }
 
   async #make(signal: AbortSignal): Promise<IdleSession> {
-    const { name, key, common, maxAgeMs } = this.#options;
-    const { context, request } = await this.#host.prepare({ ...common, signal });
+    const { name, key, common, maxAgeMs, shimWidth } = this.#options;
+    const shared = shimWidth === undefined ? {} : { shimGroup: this.#nameShimGroup(shimWidth) };
+    const { context, request } = await this.#host.prepare({ ...common, ...shared, signal });
     this.#context = context;
     const expiresAt = new Date(request.record.createdAt.getTime() + maxAgeMs + GRACE_MS);
     return makeIdle(context, { ...request, record: { ...request.record, expiresAt, pool: { name, key } } });
+  }
+
+  /** So many in a row, whatever became of the first by then: no shim ever serves more. */
+  #nameShimGroup(width: number): string {
+    if (this.#shim.places === 0) {
+      this.#shim = { group: `${this.name}-${randomBytes(6).toString('hex')}`, places: width };
+    }
+    this.#shim.places--;
+    return this.#shim.group;
   }
 
   async #adopt(): Promise<IdleSession | undefined> {

@@ -16,9 +16,12 @@ import type { SessionContext } from './context.js';
 import { type KillReport, waitUntilGone } from './kill-tree.js';
 import { readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
+import { removeTask } from './teardown.js';
 
 const POLL_MS = 10;
 const KILL_MS = 10_000;
+/** For how long a shared shim is looked for that does not end meanwhile, in ms. */
+const SHARED_MS = 10_000;
 
 /** Files or FIFOs of the session's own command; all empty for a session that only keeps itself alive. */
 export interface TaskIo {
@@ -44,17 +47,25 @@ export interface TaskInfo {
  */
 export async function createTask(
   { channel, createTimeoutMs }: Pick<SessionContext, 'channel' | 'createTimeoutMs'>,
-  { id, runtime }: Pick<SessionRecord, 'id' | 'runtime'>,
+  { id, runtime, asked: { shimGroup } }: Pick<SessionRecord, 'id' | 'runtime' | 'asked'>,
   rootfs: Mount[],
   io: TaskIo,
 ): Promise<number> {
   const deadlineMs = runtime === RUNC ? null : createTimeoutMs;
   const request = CreateTaskRequest.fromPartial({ containerId: id, rootfs, ...io });
-  try {
-    return (await channel.unary(TasksService.create, request, { deadlineMs })).pid;
-  } catch (error) {
-    throw describeFailure(error);
+  for (const until = Date.now() + SHARED_MS; ; ) {
+    try {
+      return (await channel.unary(TasksService.create, request, { deadlineMs })).pid;
+    } catch (error) {
+      if (shimGroup === undefined || !hasLostShim(error) || Date.now() >= until) throw describeFailure(error);
+      await removeTask(channel, id);
+    }
   }
+}
+
+/** containerd may be led to a shim that is just ending, as its last session is gone: the next attempt starts a new one. */
+function hasLostShim(error: unknown): boolean {
+  return error instanceof DriverError && /start failed: .*dial unix|ttrpc: (server )?closed/.test(error.message);
 }
 
 /** A shim's words, or runc's, as what they come from. */
