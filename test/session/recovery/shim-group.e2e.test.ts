@@ -8,7 +8,10 @@ import { observe, settle } from '../../support/leaks.js';
 import { openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
-const { daemon, scope, options, provider, reap, reapAll } = await openPrivateHost();
+const { daemon, scope, options, provider, reap } = await openPrivateHost();
+
+/** A worker takes as long to start as the machine is busy. */
+const TIMEOUT = { timeout: 180_000 };
 
 /** With the socket of the group's shim, which is none of a session's id. */
 const scopeOf = (group: string, sessions: readonly { sessionId: string }[]) => ({
@@ -70,21 +73,19 @@ describe('a group', () => {
     expect(await settle(scopeOf('killed', [...sessions, next]), before)).toEqual(before);
   });
 
-  test('of a process that has ended is reaped with its shim, dead or not', async () => {
+  test('of a process that has ended is reaped, with what its shim left when it was killed', TIMEOUT, async () => {
     const before = await observe(scope);
-    for (const isShimDead of [false, true]) {
-      const worker = new Worker(options);
-      const ids = await Promise.all([1, 2, 3].map(() => worker.tell('create', { shimGroup: 'reaped' })));
-      const [shim] = listShims();
-      await worker.kill();
-      if (isShimDead) process.kill(shim?.pid as number, 'SIGKILL');
-      await reapAll();
-      const found = ids.map((sessionId) => ({ sessionId }));
-      expect(await settle(scopeOf('reaped', found), before)).toEqual(before);
-    }
+    const worker = new Worker(options);
+    const ids = await Promise.all([1, 2, 3].map(() => worker.tell('create', { shimGroup: 'reaped' })));
+    const [shim] = listShims();
+    await worker.kill();
+    process.kill(shim?.pid as number, 'SIGKILL');
+    expect(await reap()).toMatchObject({ sessions: expect.arrayContaining(ids), failures: [] });
+    const found = ids.map((sessionId) => ({ sessionId }));
+    expect(await settle(scopeOf('reaped', found), before)).toEqual(before);
   });
 
-  test('is served on when containerd restarts, and by two processes of which one ends', async () => {
+  test('is served on when containerd restarts, and by two processes of which one ends', TIMEOUT, async () => {
     const before = await observe(scope);
     await using worker = new Worker(options);
     const theirs = await worker.tell('create', { shimGroup: 'both' });
