@@ -29,7 +29,7 @@ const listShims = () =>
 const idsOf = (sessions: readonly Session[]) => sessions.map(({ sessionId }) => sessionId).sort();
 const echo = async (session: Session) => (await session.exec('echo', ['alive'])).stdout;
 
-describe('a group', () => {
+describe('a group', TIMEOUT, () => {
   test('has one shim, which outlives the first of its sessions and ends with the last', async () => {
     const before = await observe(scope);
     const sessions = await createThree('one');
@@ -73,7 +73,7 @@ describe('a group', () => {
     expect(await settle(scopeOf('killed', [...sessions, next]), before)).toEqual(before);
   });
 
-  test('of a process that has ended is reaped, with what its shim left when it was killed', TIMEOUT, async () => {
+  test('of a process that has ended is reaped, with what its shim left when it was killed', async () => {
     const before = await observe(scope);
     const worker = new Worker(options);
     const ids = await Promise.all([1, 2, 3].map(() => worker.tell('create', { shimGroup: 'reaped' })));
@@ -85,7 +85,7 @@ describe('a group', () => {
     expect(await settle(scopeOf('reaped', found), before)).toEqual(before);
   });
 
-  test('is served on when containerd restarts, and by two processes of which one ends', TIMEOUT, async () => {
+  test('is served on when containerd restarts, and by two processes of which one ends', async () => {
     const before = await observe(scope);
     await using worker = new Worker(options);
     const theirs = await worker.tell('create', { shimGroup: 'both' });
@@ -129,7 +129,7 @@ describe('a group', () => {
   });
 });
 
-describe('a pool whose sessions share shims', () => {
+describe('a pool whose sessions share shims', TIMEOUT, () => {
   test('has so many at each as it was told, whoever has them', async () => {
     const before = await observe(scope);
     const pool = provider.pool({ min: 3, sharedShim: 2 });
