@@ -5,13 +5,14 @@ import { findShims } from '../../../src/session/leftovers.js';
 import type { Session } from '../../../src/session/session.js';
 import { listServed } from '../../../src/session/shim-socket.js';
 import { observe, settle } from '../../support/leaks.js';
+import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
 const { daemon, scope, options, provider, reap } = await openPrivateHost();
 
 /** A worker takes as long to start as the machine is busy. */
-const TIMEOUT = { timeout: 180_000 };
+const TIMEOUT = { timeout: relax(180_000) };
 
 /** With the socket of the group's shim, which is none of a session's id. */
 const scopeOf = (group: string, sessions: readonly { sessionId: string }[]) => ({
@@ -62,7 +63,7 @@ describe('a group', TIMEOUT, () => {
     expect(shim?.ids).toEqual(idsOf([second, third]));
     process.kill(shim?.pid as number, 'SIGKILL');
     for (const session of [second, third]) {
-      await expect.poll(async () => (await session.info()).state, { timeout: 10_000 }).toBe('stopped');
+      await expect.poll(async () => (await session.info()).state, { timeout: relax(10_000) }).toBe('stopped');
       expect(await session.info()).not.toHaveProperty('exitCode');
     }
     await second.start();
@@ -141,7 +142,7 @@ describe('a pool whose sessions share shims', TIMEOUT, () => {
     expect(sizes()).toEqual([1, 2]);
     const taken = await pool.take();
     expect(await taken.info()).toMatchObject({ shimGroup: expect.stringMatching(`^${pool.name}-`) });
-    await expect.poll(() => pool.stats().idle, { timeout: 20_000 }).toBe(3);
+    await expect.poll(() => pool.stats().idle, { timeout: relax(20_000) }).toBe(3);
     expect(sizes()).toEqual([2, 2]);
     await expect(pool.take({ shimGroup: 'another' })).rejects.toMatchObject({ mismatchedAttributes: ['shimGroup'] });
     await pool.close();
