@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import { finished, type Readable } from 'node:stream';
 
 /** A piece of output, as it came. */
 export interface OutputChunk {
@@ -10,53 +10,50 @@ export interface OutputChunk {
 
 /**
  * The chunks of both streams in the order in which they came. Leaving the loop leaves the streams open, for whoever
- * reads on.
+ * reads on. By their events: the iterator of a stream joins the chunks that wait into a copy.
  */
 export async function* mergeOutput(stdout: Readable, stderr: Readable): AsyncGenerator<OutputChunk, void, undefined> {
-  const iterators = { stdout: readFrom(stdout), stderr: readFrom(stderr) };
+  const streams = { stdout, stderr };
   const open = new Set<OutputChunk['source']>(['stdout', 'stderr']);
-  // Not Promise.race: a stream that stays silent would keep every race, and with it every chunk of the other one.
-  const arrived: (() => OutputChunk | undefined)[] = [];
+  const arrived: OutputChunk[] = [];
+  let failure: { error: Error } | undefined;
   let wake: () => void = () => undefined;
-  const arrive = (take: () => OutputChunk | undefined) => {
-    arrived.push(take);
-    wake();
+  const listen = (source: OutputChunk['source']) => {
+    const stream = streams[source];
+    const take = (data: Uint8Array) => {
+      arrived.push({ source, data });
+      stream.pause();
+      wake();
+    };
+    const forget = finished(stream, { writable: false }, (error) => {
+      open.delete(source);
+      if (error) failure ??= { error };
+      wake();
+    });
+    stream.on('data', take).resume();
+    return () => {
+      forget();
+      stream.off('data', take);
+      if (stream.listenerCount('data') > 0) stream.resume();
+      else stream.pause();
+    };
   };
-  const advance = (source: OutputChunk['source']) => {
-    iterators[source].next().then(
-      ({ done, value }) =>
-        arrive(() => {
-          if (done) open.delete(source);
-          return done ? undefined : { source, data: value };
-        }),
-      (error) =>
-        arrive(() => {
-          throw error;
-        }),
-    );
-  };
-  advance('stdout');
-  advance('stderr');
+  const stops = [listen('stdout'), listen('stderr')];
   try {
-    while (open.size > 0) {
-      const take = arrived.shift();
-      if (take === undefined) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
+    while (open.size > 0 || arrived.length > 0) {
+      const chunk = arrived.shift();
+      if (chunk !== undefined) {
+        yield chunk;
+        streams[chunk.source].resume();
         continue;
       }
-      const chunk = take();
-      if (chunk === undefined) continue;
-      advance(chunk.source);
-      yield chunk;
+      if (failure !== undefined) throw failure.error;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
     }
+    if (failure !== undefined) throw failure.error;
   } finally {
-    // Not awaited: a return waits for the read under way, which may never come.
-    for (const source of open) iterators[source].return?.().catch(() => undefined);
+    for (const stop of stops) stop();
   }
-}
-
-function readFrom(stream: Readable): AsyncIterator<Uint8Array> {
-  return stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array>;
 }
