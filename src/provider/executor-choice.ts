@@ -1,7 +1,7 @@
 import type { Fault } from '../core/error.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import type { ChosenExecutor, ExecutorChoice } from '../session/record.js';
-import { findSupervisor } from '../session/supervisor/door.js';
+import { findSupervisor, isOnHost } from '../session/supervisor/door.js';
 import { buildCapabilities } from '../spec/capabilities.js';
 import type { HostFacts } from '../spec/host.js';
 import { requireInit } from '../spec/init.js';
@@ -43,7 +43,9 @@ export function checkSupervisor(runtime: string): Fault[] {
 
 /** Why a session on a runtime cannot have a supervisor. */
 function findObstacle(runtime: string): string | undefined {
-  if (findSupervisor() === undefined) return `this package has no supervisor for ${process.platform}-${process.arch}`;
+  const path = findSupervisor();
+  if (path === undefined) return `this package has no supervisor for ${process.platform}-${process.arch}`;
+  if (!isOnHost(path)) return `${path} is a file of this container and not of containerd's host`;
   // Its socket is a file of the host's, behind which a guest finds nobody.
   return hidesProcesses({ runtime })
     ? `no socket of this host leads into a session on ${nameRuntime(runtime)}`

@@ -2,7 +2,7 @@ import { isExecutable } from '../core/program.js';
 import { explainNoRedirect, listLacks, listWallLacks } from '../network/prerequisites.js';
 import { probeServer, socketRemedy } from '../rpc/probe.js';
 import { readHostFacts } from '../session/host.js';
-import type { ExecutorChoice } from '../session/record.js';
+import type { ChosenExecutor } from '../session/record.js';
 import { hasOverlay } from '../session/runtime-facts.js';
 import type { HostFacts } from '../spec/host.js';
 import { checkContainerd, type HostCheck, judge } from '../spec/prerequisites.js';
@@ -33,6 +33,7 @@ export async function checkHealth(
   }: Pick<ResolvedOptions, 'runtime' | 'runtimeBinary' | 'executor' | 'runtimeOptions' | 'snapshotter'>,
 ): Promise<HealthResult> {
   const { address, namespace } = channel;
+  const chosen = chooseExecutor(executor, { runtime, policy: { capabilities: { add: [], drop: [] } } });
   const checks: HostCheck[] = [];
   let more: Record<string, unknown> = {};
   const attempt = async (name: string, remedy: string, check: () => HostCheck[] | Promise<HostCheck[]>) => {
@@ -49,7 +50,7 @@ export async function checkHealth(
     assertHost();
     const host = readHostFacts();
     more = { ...host };
-    return checkHost(host, snapshotter);
+    return checkHost(host, { snapshotter, chosen });
   });
   // Elsewhere there is nothing to look at.
   if (process.platform === 'linux') {
@@ -60,7 +61,8 @@ export async function checkHealth(
     });
     const request = { runtime: nameRuntime(runtime), runtimeBinary, configPath, systemdCgroup };
     await attempt('runtime', 'see that the host can be looked at', () => runtimes.check(request, { isReachable }));
-    checks.push(...checkBinary(runtimeBinary), describeExecutor(executor, runtime));
+    const found = `${chosen.executor}: ${chosen.executorReason}`;
+    checks.push(...checkBinary(runtimeBinary), { name: 'executor', state: 'ok', found });
   }
   const failed = checks.filter(({ state }) => state === 'failed');
   const told = failed.length > 0 ? failed : checks.filter(({ name }) => name === 'containerd');
@@ -78,17 +80,18 @@ function checkBinary(runtimeBinary: string | undefined): HostCheck[] {
   return [judge('runtimeBinary', isExecutable(runtimeBinary), { found: runtimeBinary, remedy })];
 }
 
-/** What sessions get that ask for nothing. */
-function describeExecutor(asked: ExecutorChoice, runtime: string): HostCheck {
-  const policy = { capabilities: { add: [], drop: [] } };
-  const { executor, executorReason } = chooseExecutor(asked, { runtime, policy });
-  return { name: 'executor', state: 'ok', found: `${executor}: ${executorReason}` };
-}
-
-async function checkHost({ initPath, cgroup, seccomp }: HostFacts, snapshotter: string): Promise<HostCheck[]> {
+async function checkHost(
+  { initPath, cgroup, seccomp }: HostFacts,
+  { snapshotter, chosen }: { snapshotter: string; chosen: ChosenExecutor },
+): Promise<HostCheck[]> {
   const found = (holds: boolean) => (holds ? 'there' : 'not there');
   const checks: HostCheck[] = [
-    judge('init', initPath !== undefined, { found: initPath ?? 'no static init', remedy: 'install catatonit' }),
+    judge('init', initPath !== undefined, {
+      found: initPath ?? 'no static init',
+      remedy: 'install catatonit',
+      // A supervisor is one.
+      otherwise: chosen.executor === 'supervisor' ? 'warning' : 'failed',
+    }),
     { name: 'cgroup', state: 'ok', found: cgroup },
     judge('seccomp', seccomp, {
       found: found(seccomp),

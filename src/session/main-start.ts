@@ -1,10 +1,11 @@
+import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, type ErrorCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Channel } from '../rpc/channel.js';
-import { listCommand } from '../spec/init.js';
+import { findInitSource, listCommand } from '../spec/init.js';
 import { INIT_PATH } from '../spec/mounts.js';
 import { nameRuntime } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
@@ -107,8 +108,12 @@ async function restart(context: SessionContext, { id, directory, runtime }: Rest
     throw new DriverError('failed-precondition', `session ${id} is ${state}, only a stopped one can be started`);
   }
   const isMoved = runtime !== undefined && nameRuntime(runtime) !== before.runtime;
-  const move = isMoved ? await planMove(context, { id, directory, runtime }) : undefined;
-  const { record, spec } = move ?? { record: before, spec: readSpec(container) };
+  const document = readSpec(container);
+  // The supervisor is a file of the package, which may be another one by now, at another place.
+  const isGone = !existsSync(findInitSource(document) ?? '/');
+  const change = { id, directory, runtime: runtime ?? before.runtime };
+  const move = isMoved || isGone ? await planMove(context, change) : undefined;
+  const { record, spec } = move ?? { record: before, spec: document };
   const isPlugged = await renewNetwork(context, record);
   if (record.asked.executor === 'supervisor') {
     await makeDoor(directory, mapUser(spec.process.user, record.asked.policy.userns));

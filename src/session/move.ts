@@ -14,7 +14,7 @@ import { buildExtension, EXTENSION, type SessionRecord, SPEC_TYPE } from './reco
 import { packShimOptions } from './shim-options.js';
 import { replaceContainer } from './spare.js';
 
-/** What a session is on another runtime. */
+/** What a session is on another runtime, or by another init. */
 export interface Move {
   record: SessionRecord;
   spec: OciSpec;
@@ -40,7 +40,7 @@ export async function planMove(
   const { name, options } = chosen.runtime;
   const { path: networkPath } = needsNetworkPath(name) ? await createNamespace(directory) : { path: '' };
   const adapted = adaptSpec(before, { ...chosen, runtime: name, policy, networkPath });
-  const spec = chosen.executor === executor ? adapted : replaceInit(adapted, chooseInit(chosen, policy, directory));
+  const spec = replaceInit(adapted, chooseInit(chosen, policy, directory));
   const { executorReason } = chosen;
   const asked = { ...record.asked, executor: chosen.executor, executorReason };
   const moved = { ...record, runtime: name, asked };

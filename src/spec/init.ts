@@ -30,6 +30,11 @@ export function listCommand({ process }: OciSpec): string[] {
   return separator === -1 ? [] : process.args.slice(separator + 1);
 }
 
+/** Where the init of a session's document is on the host. */
+export function findInitSource({ mounts }: OciSpec): string | undefined {
+  return mounts.find(({ destination }) => destination === INIT_PATH)?.source;
+}
+
 /** The same session's document with another init. */
 export function replaceInit(spec: OciSpec, { path, door }: InitChoice): OciSpec {
   const command = listCommand(spec);

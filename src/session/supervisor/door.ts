@@ -1,3 +1,4 @@
+import { readlinkSync, statSync } from 'node:fs';
 import { chown, mkdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,6 +19,20 @@ const POLL_MS = 1;
 export function findSupervisor(): string | undefined {
   const path = fileURLToPath(new URL(`../../../native/bin/supervisor-linux-${process.arch}`, import.meta.url));
   return isExecutable(path) ? path : undefined;
+}
+
+/**
+ * Whether the host has that very file there, as containerd names it by its path. False in a container with files of its own;
+ * what cannot be told, as the first process cannot be looked at, is taken to be so.
+ */
+export function isOnHost(path: string, first = '/proc/1'): boolean {
+  try {
+    if (readlinkSync('/proc/self/ns/mnt') === readlinkSync(join(first, 'ns/mnt'))) return true;
+  } catch {
+    return true;
+  }
+  const [own, hosts] = [path, join(first, 'root', path)].map((each) => statSync(each, { throwIfNoEntry: false }));
+  return own?.dev === hosts?.dev && own?.ino === hosts?.ino;
 }
 
 /** The supervisor's socket, for root alone. */

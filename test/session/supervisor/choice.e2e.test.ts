@@ -1,12 +1,20 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
+import { ContainersService } from '../../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
+import { packJson } from '../../../src/rpc/any.js';
+import { Channel } from '../../../src/rpc/channel.js';
+import { readSpec } from '../../../src/session/find.js';
+import { SPEC_TYPE } from '../../../src/session/record.js';
 import type { Session } from '../../../src/session/session.js';
+import { INIT_PATH } from '../../../src/spec/mounts.js';
 import { findContainerd } from '../../support/containerd-binary.js';
 import { context } from '../../support/context.js';
 import { openProvider } from '../../support/provider.js';
 
 const provider = await openProvider({ executor: 'auto' });
+const channel = new Channel(context);
+afterAll(() => channel.close());
 
 function ctr(...args: string[]): string {
   const { address, namespace, generation } = context;
@@ -70,4 +78,21 @@ test('a session that was to have a supervisor does not move to a guest, and says
   });
   await session.start();
   expect((await session.exec('echo', ['here'])).stdout).toBe('here\n');
+});
+
+test('a stopped session whose package is at another place by now starts with the supervisor that is there', async () => {
+  await using session = await provider.createSession();
+  await session.exec('sh', ['-c', 'echo kept >/f']);
+  await session.stop({ timeoutMs: 0 });
+  const { container } = await channel.unary(ContainersService.get, { id: session.sessionId });
+  if (container === undefined) throw new Error('no container');
+  const spec = readSpec(container);
+  const move = (source: string) => (source.includes('/native/bin/') ? '/gone/supervisor' : source);
+  const mounts = spec.mounts.map((mount) => ({ ...mount, source: move(mount.source) }));
+  expect(mounts.find(({ destination }) => destination === INIT_PATH)).toMatchObject({ source: '/gone/supervisor' });
+  const moved = { ...container, spec: packJson(SPEC_TYPE, { ...spec, mounts }) };
+  await channel.unary(ContainersService.update, { container: moved, updateMask: ['spec'] });
+  await session.start();
+  expect(await session.exec('cat', ['/f'])).toMatchObject({ stdout: 'kept\n' });
+  expect(await session.info()).toMatchObject({ state: 'running', executor: 'supervisor' });
 });
