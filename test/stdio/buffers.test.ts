@@ -54,6 +54,16 @@ test('a text listener never sees half a character', () => {
   );
 });
 
+test('much text comes in pieces of whole characters', () => {
+  const text = 'aé€😀'.repeat(50_000);
+  const seen: string[] = [];
+  const listener = createTextListener((part) => seen.push(part));
+  listener.write(Buffer.from(text));
+  listener.end();
+  expect(seen.join('')).toBe(text);
+  expect(Math.max(...seen.map((part) => Buffer.byteLength(part)))).toBeLessThan(128 * 1024);
+});
+
 describe('mergeOutput', () => {
   async function* emit(parts: [number, string][]) {
     for (const [delay, text] of parts) {
@@ -74,6 +84,28 @@ describe('mergeOutput', () => {
     const seen: string[] = [];
     for await (const { source, data } of mergeOutput(stdout, stderr)) seen.push(`${source} ${Buffer.from(data)}`);
     expect(seen).toEqual(['stdout a', 'stderr b', 'stdout c']);
+  });
+
+  test('chunks that wait are not joined', async () => {
+    const stdout = new Readable({ read: () => undefined });
+    for (const text of ['a', 'b', 'c', null]) stdout.push(text);
+    const seen: string[] = [];
+    for await (const { data } of mergeOutput(stdout, Readable.from([]))) seen.push(String(data));
+    expect(seen).toEqual(['a', 'b', 'c']);
+  });
+
+  test('a stream that fails ends the loop with its error, after what had come', async () => {
+    const stdout = new Readable({ read: () => undefined });
+    stdout.push('a');
+    const seen: string[] = [];
+    const read = async () => {
+      for await (const { data } of mergeOutput(stdout, Readable.from([]))) {
+        seen.push(String(data));
+        stdout.destroy(new Error('gone'));
+      }
+    };
+    await expect(read()).rejects.toThrow('gone');
+    expect(seen).toEqual(['a']);
   });
 
   test('left early, it leaves the streams to whoever reads on', async () => {
