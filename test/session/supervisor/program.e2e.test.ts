@@ -77,29 +77,36 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     link.close();
   });
 
-  test('taken up by another connection it goes on without a gap, its end included', async () => {
-    await using program = await Program.start();
-    const first = await program.open();
-    // It ends while nobody is there.
-    const process = await program.run(first, 'i=0; while [ $i -lt 2000 ]; do echo $i; i=$((i+1)); done; exit 9');
-    let text = '';
-    for await (const chunk of process.stdout) {
-      text += chunk;
-      if (text.length > 100) break;
-    }
-    process.detach();
-    first.close();
-    await sleep(relax(300));
-    const second = await program.open();
-    const again = new RemoteProcess(second, { execId: 'e1', command: '' }, (inside) => inside);
-    again.send(request.connect, Buffer.from('e1'));
-    await again.started;
-    text += await readText(again.stdout);
-    expect((await again.exited).code).toBe(9);
-    expect(text).toBe(Array.from({ length: 2000 }, (_, i) => `${i}\n`).join(''));
-    await again.release();
-    second.close();
-  });
+  test.each([
+    [2_000, 100],
+    // Many times what either end keeps.
+    [500_000, 1_500_000],
+  ])(
+    '%i lines, left after %i bytes and taken up by another connection, have no gap and an end',
+    async (lines, left) => {
+      await using program = await Program.start();
+      const first = await program.open();
+      // It ends while nobody is there.
+      const process = await program.run(first, `busybox seq 0 ${lines - 1}; exit 9`);
+      let text = '';
+      for await (const chunk of process.stdout) {
+        text += chunk;
+        if (text.length > left) break;
+      }
+      process.detach();
+      first.close();
+      await sleep(relax(300));
+      const second = await program.open();
+      const again = new RemoteProcess(second, { execId: 'e1', command: '' }, (inside) => inside);
+      again.send(request.connect, Buffer.from('e1'));
+      await again.started;
+      text += await readText(again.stdout);
+      expect((await again.exited).code).toBe(9);
+      expect(text).toBe(Array.from({ length: lines }, (_, i) => `${i}\n`).join(''));
+      await again.release();
+      second.close();
+    },
+  );
 
   test('operations on files end with an errno and the path, whatever is asked', async () => {
     await using program = await Program.start();
