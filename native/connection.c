@@ -30,6 +30,7 @@ struct connection {
 static struct watch listening;
 /* Whose answers wait in `out` for the next one, so that the host is woken once for both. */
 static struct connection *holding;
+static bool is_due; /* with what else there is to tell of the same events, and not later */
 static size_t connections;
 
 static bool reserve(struct buffer *buffer, size_t more, size_t limit) {
@@ -136,11 +137,12 @@ static void tell_later(struct connection *connection, enum answer type, uint32_t
   else holding = connection;
 }
 
-bool connections_hold(void) { return holding != NULL; }
+enum hold connections_hold(void) { return holding == NULL ? HOLD_NOTHING : is_due ? HOLD_DUE : HOLD_MORE; }
 
 void connections_flush(void) {
   struct connection *connection = holding;
   holding = NULL;
+  is_due = false;
   if (connection != NULL && !connection->blocked && !flush(connection) && can_send(connection)) block(connection);
 }
 
@@ -179,7 +181,8 @@ static bool pump_job(struct connection *connection, struct job *job) {
       uint64_t when;
     } exit = {job->code, job->when};
     job->exit_told = true;
-    connection_tell(connection, EXITED, job->stream, &exit, sizeof exit);
+    tell_later(connection, EXITED, job->stream, &exit, sizeof exit);
+    is_due = true;
   }
   return can_send(connection) && !connection->blocked;
 }

@@ -125,7 +125,8 @@ int main(int count, char **arguments) {
       if (watch->fd >= 0) watch->ready(watch->subject, ready[index].events);
     }
     /* What is told of others keeps nothing waiting for long. */
-    if (found <= 0 || (connections_hold() && ++rounds > HOLD_ROUNDS)) connections_flush(), rounds = 0;
+    enum hold hold = connections_hold();
+    if (found <= 0 || hold == HOLD_DUE || (hold == HOLD_MORE && ++rounds > HOLD_ROUNDS)) connections_flush(), rounds = 0;
     free_all();
   }
 }

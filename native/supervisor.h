@@ -71,8 +71,9 @@ void connection_pump(struct connection *connection);
 void connection_tell(struct connection *connection, enum answer type, uint32_t stream, const void *data, size_t size);
 void connection_started(const struct job *job);
 void connections_open(const char *directory);
-/* Whether answers wait for the next, and sends them without one. */
-bool connections_hold(void);
+/* Whether answers wait for the next, for a moment or for no more than the events at hand; sends them without one. */
+enum hold { HOLD_NOTHING, HOLD_MORE, HOLD_DUE };
+enum hold connections_hold(void);
 void connections_flush(void);
 
 /* The session's own command: 0, or the errno of what kept it from being run. */

@@ -85,6 +85,7 @@ export function buildSeccomp(
       ...(isStrict ? [PER_LINUX, ASK] : [PER_LINUX, ADDR_NO_RANDOMIZE, ASK]).map((persona) =>
         allow(['personality'], matchInt(0, persona)),
       ),
+      ...listOwnLimits(),
       ...(has('CAP_SYS_ADMIN') ? [allow(['clone', 'clone3'])] : closeNamespaces()),
       ...(has('CAP_NET_ADMIN') ? [] : hideAudit(has('CAP_AUDIT_WRITE'))),
     ],
@@ -131,6 +132,15 @@ function listRawSockets(isStrict: boolean): OciSeccompRule[] {
   const raw = { index: 1, value: SOCK_TYPE, valueTwo: SOCK_RAW, op: 'SCMP_CMP_MASKED_EQ' };
   const rules = isStrict ? internet.map((family) => allow(['socket'], matchInt(0, family), raw)) : [];
   return [allowSocket(AF_PACKET), ...rules];
+}
+
+/**
+ * A process may set its own limits, by 0 as setrlimit(3) does, and read those of others (prlimit(2)). To set another's
+ * would take none but the same user, and could end the session's first process.
+ */
+function listOwnLimits(): OciSeccompRule[] {
+  const noNew = { index: 2, value: 0, op: 'SCMP_CMP_EQ' };
+  return [allow(['prlimit64'], matchInt(0, 0)), allow(['prlimit64'], noNew)];
 }
 
 function closeNamespaces(): OciSeccompRule[] {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
 /** More than all pipes between a process and this stream hold: what comes beyond it was written later. */
@@ -27,10 +26,23 @@ export async function drain(stream: Readable, boundMs: number): Promise<void> {
     while (!stream.readableEnded && !stream.destroyed) {
       const leftMs = until - Date.now();
       if (leftMs <= 0 && isTaken(-leftMs)) return;
-      const signal = AbortSignal.timeout(Math.max(leftMs, QUIET_MS / 4));
-      await once(stream, 'end', { signal }).catch(() => undefined);
+      await waitForEnd(stream, Math.max(leftMs, QUIET_MS / 4));
     }
   } finally {
     stream.off('data', notice);
   }
+}
+
+/** An AbortSignal would cost more than a short command. */
+function waitForEnd(stream: Readable, boundMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['end', 'error', 'close'];
+    const stop = () => {
+      clearTimeout(timer);
+      for (const event of events) stream.off(event, stop);
+      resolve();
+    };
+    const timer = setTimeout(stop, boundMs);
+    for (const event of events) stream.on(event, stop);
+  });
 }

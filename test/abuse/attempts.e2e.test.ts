@@ -59,6 +59,12 @@ describe.each(['default', 'strict'] as const)('%s', (profile) => {
       ),
     ).toEqual(expected(attempts, profile));
   });
+
+  test('a process lowers its own limits all the same', async () => {
+    await using session = await provider.createSession({ profile, networkMode: 'none' });
+    const { stdout } = await session.exec('sh', ['-c', 'ulimit -n 64 && ulimit -n']);
+    expect(stdout).toBe('64\n');
+  });
 });
 
 describe('it is the session that refuses', () => {

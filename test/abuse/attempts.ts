@@ -36,6 +36,8 @@ const groups = {
   ],
   'other processes': [
     ...refuse('EPERM', 'ptrace_attach ptrace_me process_vm_readv pidfd_getfd kcmp'),
+    // The upper half of an argument, which the kernel does not read, hides no pid from the filter.
+    ...refuse('EPERM', 'limit_init limit_init_wide'),
     // Those of the host have no number inside.
     ...refuse('ESRCH', 'signal_host pidfd_host'),
   ],

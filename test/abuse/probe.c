@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
@@ -141,6 +142,8 @@ static unsigned long area[64];
   X(process_vm_readv, CALL(SYS_process_vm_readv, 1, area, 0, area, 0, 0)) \
   X(pidfd_getfd, CALL(SYS_pidfd_getfd, CALL(SYS_pidfd_open, 1, 0), 0, 0)) \
   X(kcmp, CALL(SYS_kcmp, getpid(), getpid(), 1, 0, 0)) \
+  X(limit_init, CALL(SYS_prlimit64, 1, RLIMIT_CORE, area, 0)) \
+  X(limit_init_wide, CALL(SYS_prlimit64, 1L << 32 | 1, RLIMIT_CORE, area, 0)) \
   X(signal_host, kill(host_pid(), 0)) \
   X(pidfd_host, CALL(SYS_pidfd_open, host_pid(), 0)) \
   X(socket_raw, socket(AF_INET, SOCK_RAW, 1)) \

@@ -102,16 +102,18 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
     const user = mapUser(spec.process.user, record.asked.policy.userns);
     await writeSecrets(join(context.directory, record.id), secrets, user);
   }
+  const hasEnv = Object.keys(env).length > 0;
+  // What stays as it is need not travel, which is most of a spec of some 20 KB.
   const described = {
     ...container,
     labels: buildLabels(record),
-    ...(Object.keys(env).length === 0 ? {} : { spec: packJson(SPEC_TYPE, given) }),
+    spec: hasEnv ? packJson(SPEC_TYPE, given) : undefined,
     extensions: { ...container.extensions, [EXTENSION]: buildExtension(record) },
   };
   // Labels that it has no more are named, and not there.
   const labels = new Set([...Object.keys(container.labels), ...Object.keys(described.labels)]);
   const changed = [...labels].filter((label) => container.labels[label] !== described.labels[label]);
-  const updateMask = ['spec', 'extensions', ...changed.map((label) => `labels.${label}`)];
+  const updateMask = [...(hasEnv ? ['spec'] : []), 'extensions', ...changed.map((label) => `labels.${label}`)];
   await settle([
     channel.unary(ContainersService.update, { container: described, updateMask }, { idempotent: true }),
     // Of containerd's it is asked beside the write; a supervisor at the other end of its socket is an answer already.

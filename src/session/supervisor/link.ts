@@ -30,8 +30,9 @@ export class Link {
   readonly closed: AbortSignal;
   #next = 1;
   #window = 0;
-  /** Frames that nobody waits for: they go with the next one, or as soon as this process has nothing else to do. */
+  /** Frames that go together: what many commands say at once costs one write, and wakes the supervisor once. */
   #waiting: Buffer[] = [];
+  #isDue = false;
   #failure: DriverError | undefined;
 
   private constructor(path: string) {
@@ -95,23 +96,28 @@ export class Link {
   }
 
   send(type: number, stream: number, payload?: Uint8Array, done?: () => void): void {
-    const before = this.#waiting;
-    if (before.length > 0) this.#waiting = [];
+    if (done === undefined && (payload === undefined || payload.length < COPY_BYTES)) {
+      this.#waiting.push(encodeFrame(type, stream, payload));
+      if (this.#isDue) return;
+      // After all that those who were told something now have to say to it.
+      this.#isDue = true;
+      process.nextTick(() => this.#flush());
+      return;
+    }
+    this.#flush();
     if (payload === undefined || payload.length < COPY_BYTES) {
-      const frame = encodeFrame(type, stream, payload);
-      this.#socket.write(before.length === 0 ? frame : Buffer.concat([...before, frame]), done);
+      this.#socket.write(encodeFrame(type, stream, payload), done);
       return;
     }
     this.#socket.cork();
-    this.#socket.write(Buffer.concat([...before, encodeHeader(type, stream, payload.length)]));
+    this.#socket.write(encodeHeader(type, stream, payload.length));
     this.#socket.write(payload, done);
     this.#socket.uncork();
   }
 
-  /** What the supervisor does not need to know at once. */
+  /** What nobody waits for: it goes with what comes next, or as soon as this process has nothing else to do. */
   sendLater(type: number, stream: number): void {
-    if (this.#waiting.push(encodeFrame(type, stream)) > 1) return;
-    setImmediate(() => this.#flush());
+    if (this.#waiting.push(encodeFrame(type, stream)) === 1) setImmediate(() => this.#flush());
   }
 
   close(): void {
@@ -120,8 +126,10 @@ export class Link {
   }
 
   #flush(): void {
+    this.#isDue = false;
     const frames = this.#waiting.splice(0);
-    if (frames.length > 0 && this.isOpen) this.#socket.write(Buffer.concat(frames));
+    if (frames.length > 0 && this.isOpen)
+      this.#socket.write(frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames));
   }
 
   async #greet(): Promise<void> {
