@@ -89,7 +89,7 @@ function readMemory(pid: number): number {
 }
 
 const { values, positionals } = parseArgs({
-  options: { executor: { type: 'string', default: 'task' } },
+  options: { executor: { type: 'string', default: 'supervisor' } },
   allowPositionals: true,
 });
 const [count = '10000', ...names] = positionals;
