@@ -1,4 +1,5 @@
 import { CapabilityMismatchError, createInputError, type Fault } from '../core/error.js';
+import { findMismatches, type Place } from './capabilities.js';
 import { parsePolicy } from './parse.js';
 import { isRecord } from './rule.js';
 import type { NetworkMode, ResolvedPolicy, ResourceLimits } from './types.js';
@@ -26,13 +27,15 @@ export interface UpdateBase {
   /** Its limit of memory: one of swap alone goes beyond it. */
   memoryBytes?: number | undefined;
   networkMode: NetworkMode;
+  /** Where it runs. */
+  place: Place;
 }
 
 /**
  * Reads a change to a running session, by the rules of the policy. Throws `invalid-argument` for wrong values, and
- * `CapabilityMismatchError` for what only a new session can have.
+ * `CapabilityMismatchError` for what only a new session can have and for limits that none has where it runs.
  */
-export function parseUpdate(patch: unknown, { memoryBytes, networkMode }: UpdateBase): ResolvedPolicy {
+export function parseUpdate(patch: unknown, { memoryBytes, networkMode, place }: UpdateBase): ResolvedPolicy {
   const { resources, network, ...others } = isRecord(patch) ? patch : {};
   const limits = isRecord(resources) ? resources : {};
   const isBase = memoryBytes !== undefined && limits.memoryMb === undefined && limits.memorySwapMb !== undefined;
@@ -40,11 +43,15 @@ export function parseUpdate(patch: unknown, { memoryBytes, networkMode }: Update
   const resolved = parsePolicy(isRecord(patch) ? { ...beside, ...patch } : patch);
   const asked = listGiven(limits);
   const rules = listGiven(isRecord(network) ? network : {});
-  const faults = [
+  const fixed = [
     ...listGiven(others).map(([path]) => refuse(path, '[given]', 'resources and network.allow alone')),
     ...asked.filter(([key]) => !liveLimits.includes(key)).map(refuseIn('resources', `one of ${liveLimits.join(', ')}`)),
     ...rules.filter(([key]) => key !== 'allow').map(refuseIn('network', 'allow alone')),
   ];
+  const paths = fixed.map(({ path }) => path);
+  // The rest of what it resolves to are defaults, and not what this session has.
+  const isAsked = ({ path }: Fault) => path.startsWith('resources.') && !paths.includes(path);
+  const faults = [...fixed, ...findMismatches(resolved, place).filter(isAsked)];
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
   if (asked.length > 0 || rules.length > 0) return resolved;
   throw createInputError('update', [

@@ -1,4 +1,4 @@
-import { addSuppressed, CapabilityMismatchError, createInputError } from '../core/error.js';
+import { addSuppressed, createInputError } from '../core/error.js';
 import { withLock } from '../core/lock.js';
 import {
   type Container,
@@ -6,7 +6,6 @@ import {
 } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import type { Any } from '../generated/google/protobuf/any.js';
-import { findMismatches } from '../policy/capabilities.js';
 import { MIB } from '../policy/fields.js';
 import { classifyRuntime } from '../policy/runtimes.js';
 import { parseUpdate } from '../policy/update.js';
@@ -42,12 +41,9 @@ export async function updateSession({ channel, enforcers }: SessionContext, id: 
     const before = spec.linux.resources;
     const host = readHostFacts();
     const { networkMode } = record.asked.policy;
-    const change = parseUpdate(patch, { memoryBytes: before.memory?.limit, networkMode });
+    const place = { ...host, runtime: record.runtime };
+    const change = parseUpdate(patch, { memoryBytes: before.memory?.limit, networkMode, place });
     const { allow } = change.asked.network ?? {};
-    const mismatches = findMismatches(change, { ...host, runtime: record.runtime });
-    // The rest of it are defaults, and not what this session has.
-    const faults = mismatches.filter(({ path }) => path.startsWith('resources.'));
-    if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
     const changed = changeResources(before, change, host);
     const after = classifyRuntime(record.runtime) === 'kata' ? keepGuestLimits(changed) : changed;
     const { state } = await readTask(channel, id);

@@ -1,7 +1,6 @@
 import { PassThrough, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { context } from '../support/context.js';
 import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs } from './main-session.js';
@@ -23,12 +22,8 @@ function waitFor(screen: Screen, expected: RegExp) {
   return expect.poll(() => screen.text, { timeout: 10_000 }).toMatch(expected);
 }
 
-// Kata's shim passes input on whatever takes the output; the one behind the double does not.
-const noInput = 'the shim behind the double takes no input beside a program for the output';
-
 describe('pipes', () => {
-  test('stdin, both outputs, the end of input and the exit code', async ({ skip }) => {
-    skip(context.isKata, noInput);
+  test('stdin, both outputs, the end of input and the exit code', async () => {
     const command = [
       'sh',
       '-c',
@@ -44,8 +39,7 @@ describe('pipes', () => {
     expect([stdout.text, stderr.text]).toEqual(['got one\ngot two\nend\n', 'err one\nerr two\n']);
   });
 
-  test('a megabyte comes back whole, through an output that is slow', async ({ skip }) => {
-    skip(context.isKata, noInput);
+  test('a megabyte comes back whole, through an output that is slow', async () => {
     await using session = await provider.createSession({ command: ['cat'], stdin: true });
     const data = Array.from({ length: 150_000 }, (_, i) => `${i}\n`).join('');
     const stdout = new Screen({ highWaterMark: 1 });
@@ -56,8 +50,7 @@ describe('pipes', () => {
     expect(stdout.text === data).toBe(true);
   });
 
-  test('an abort takes the connection away and nothing else; another attach goes on', async ({ skip }) => {
-    skip(context.isKata, noInput);
+  test('an abort takes the connection away and nothing else; another attach goes on', async () => {
     await using session = await provider.createSession({ command: ['cat'], stdin: true });
     const abort = new AbortController();
     const first = { stdin: new PassThrough(), stdout: new Screen() };
@@ -74,8 +67,7 @@ describe('pipes', () => {
     expect([first.stdout.text, second.stdout.text]).toEqual(['first\n', 'first\nsecond\n']);
   });
 
-  test('two at once see the same', async ({ skip }) => {
-    skip(context.isKata, noInput);
+  test('two at once see the same', async () => {
     await using session = await provider.createSession({ command: ['cat'], stdin: true });
     const [a, b] = [new Screen(), new Screen()];
     const stdin = new PassThrough();
@@ -152,8 +144,7 @@ describe('a terminal', () => {
   });
 });
 
-test("stdin after a start is the new command's", async ({ skip }) => {
-  skip(context.isKata, noInput);
+test("stdin after a start is the new command's", async () => {
   await using session = await provider.createSession({ command: ['cat'], stdin: true });
   for (const word of ['one\n', 'two\n']) {
     const [stdin, stdout] = [new PassThrough(), new Screen()];

@@ -1,23 +1,39 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import type { KillReport } from '../../src/index.js';
 import type { Session } from '../../src/session/session.js';
+import { context, unseen } from '../support/context.js';
 import { EXECUTOR } from '../support/executor.js';
 import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { createRandom, seed } from './recovery/seed.js';
 
+const { isKata, limitPids } = context;
 const provider = await openProvider();
 let session: Session;
 beforeAll(async () => {
-  session = await provider.createSession({ resources: { pidsLimit: 256 } });
+  session = await provider.createSession({ resources: limitPids(256) });
 });
 afterAll(() => session.destroy());
+afterEach(async () => {
+  if (isKata) await exec('kill -9 -1');
+});
 
 const spawn = (script: string, options = {}) => session.spawn('sh', ['-c', script], options);
 const exec = (script: string, options = {}, inside = session) => inside.exec('sh', ['-c', script], options);
 /** Sleepers of the session by their number; each script has numbers of its own. */
 const listSleepers = async (inside = session) =>
   (await inside.exec('ps', ['-o', 'args'])).stdout.split('\n').filter((line) => /^sleep \d{4}/.test(line));
+/** What a kill must not reach is there; of a guest's processes all but the command stay, and the report claims no more. */
+const expectSleepers = async (left: string[], inside = session) => {
+  const found = (await listSleepers(inside)).sort();
+  expect(found).toEqual(isKata ? expect.arrayContaining(left) : left);
+};
+const swept = { survivors: [], verified: !isKata };
+const expectKilled = ({ killed }: KillReport, pid: number, count: number) => {
+  expect(killed).toHaveLength(isKata ? 0 : count);
+  if (!isKata) expect(killed).toContain(pid);
+};
 /** Cannot be told from the clock's jitter on a machine that does other work: what is asked is one second. */
 const LATE_MS = relax(1_000);
 
@@ -40,7 +56,8 @@ const LANES = 4;
 
 test(`100 hostile trees (CADRE_SEED=${seed}): nothing of them is left within a second`, {
   timeout: relax(300_000),
-}, async () => {
+}, async ({ skip }) => {
+  skip(isKata, unseen);
   const lanes = await Promise.all(Array.from({ length: LANES }, (_, lane) => runTrees(lane)));
   const late = lanes.flat().sort((a, b) => a - b);
   expect(late).toHaveLength(100);
@@ -84,16 +101,17 @@ describe('neighbours', () => {
     expect(background.stdout).toBe('left\n');
     const result = await exec('sleep 4003 & (setsid sleep 4004 &); sleep 4005', { timeoutMs: relax(200) });
     expect(result.kill?.survivors).toEqual([]);
-    expect((await listSleepers()).sort()).toEqual(['sleep 4001', 'sleep 4002']);
+    await expectSleepers(['sleep 4001', 'sleep 4002']);
     // An orphan of its time that bears another's mark may still be its own, in disguise: spared, and said to be in doubt.
     // Below a supervisor nothing is an orphan.
     expect(await older.kill()).toMatchObject({ survivors: [], verified: EXECUTOR === 'supervisor' });
-    expect(await listSleepers()).toEqual(['sleep 4002']);
+    await expectSleepers(['sleep 4002']);
     await older.result();
     await exec('pkill -f "sleep 4002"');
   });
 
-  test('what an earlier command left running is not taken for its own', async () => {
+  test('what an earlier command left running is not taken for its own', async ({ skip }) => {
+    skip(isKata, unseen);
     await exec('(env -i setsid sh -c "while :; do (sleep 4011 &); sleep 0.05; done" >/dev/null 2>&1 &)');
     const result = await exec('sleep 4012', { timeoutMs: relax(200) });
     expect(result).toMatchObject({ timedOut: true });
@@ -111,7 +129,7 @@ describe('neighbours', () => {
     });
     const result = await exec('sleep 4022 & (setsid sleep 4023 &); sleep 4024', { timeoutMs: relax(200) }, own);
     expect(result.kill).toMatchObject({ survivors: [] });
-    expect(await listSleepers(own)).toEqual(['sleep 4021']);
+    await expectSleepers(['sleep 4021'], own);
     expect((await own.info()).state).toBe('running');
   });
 
@@ -133,7 +151,7 @@ describe('neighbours', () => {
       expect(result).toMatchObject({ exitCode: 124, stdout: `${i}\n`, kill: { survivors: [] } });
     }
     expect(new Set(others)).toEqual(new Set([7]));
-    expect(await listSleepers()).toEqual([]);
+    await expectSleepers([]);
   });
 });
 
@@ -142,9 +160,8 @@ describe('kill()', () => {
     const execution = await spawn('sleep 4031 & sleep 4032 & echo before; wait');
     for await (const _ of execution) break;
     const report = await execution.kill();
-    expect(report).toMatchObject({ survivors: [], verified: true });
-    expect(report.killed).toContain(execution.pid);
-    expect(report.killed).toHaveLength(3);
+    expect(report).toMatchObject(swept);
+    expectKilled(report, execution.pid, 3);
     const result = await execution.result();
     expect(result).toMatchObject({
       exitCode: 137,
@@ -167,7 +184,7 @@ describe('kill()', () => {
     }
     const result = await execution.result();
     expect([seen, result.exitCode, result.kill?.survivors]).toEqual(['up\nbye\n', 3, []]);
-    expect(await listSleepers()).toEqual([]);
+    await expectSleepers([]);
   });
 
   test('SIGTERM is followed by the kill when it is ignored', async () => {
@@ -176,15 +193,14 @@ describe('kill()', () => {
     });
     for await (const _ of execution) break;
     const started = Date.now();
-    expect(await execution.kill('SIGTERM')).toMatchObject({ survivors: [], verified: true });
+    expect(await execution.kill('SIGTERM')).toMatchObject(swept);
     expect(Date.now() - started).toBeGreaterThanOrEqual(290);
     expect((await execution.result()).exitCode).toBe(137);
   });
 
   test('without a handler SIGTERM ends the command by itself', async () => {
     const execution = await session.spawn('sleep', ['4051']);
-    const { killed } = await execution.kill('SIGTERM');
-    expect(killed).toEqual([execution.pid]);
+    expectKilled(await execution.kill('SIGTERM'), execution.pid, 1);
     expect(await execution.result()).toMatchObject({ exitCode: 143, signal: 'SIGTERM' });
   });
 
@@ -207,7 +223,7 @@ describe('kill()', () => {
     const execution = await spawn('setsid sleep 4062 >/dev/null 2>&1 & exit 5');
     expect((await execution.result()).exitCode).toBe(5);
     expect((await execution.kill('SIGTERM')).survivors).toEqual([]);
-    expect(await listSleepers()).toEqual(['sleep 4061']);
+    await expectSleepers(['sleep 4061']);
     expect(await execution.kill()).toMatchObject({ killed: [], survivors: [] });
     await execution.kill('SIGUSR1');
     expect((await execution.result()).kill).toBeUndefined();
@@ -231,7 +247,7 @@ describe('abort', () => {
       if ('code' in outcome) expect(outcome).toMatchObject({ code: 'canceled' });
       else expect(outcome).toMatchObject({ isCanceled: true });
     }
-    await expect.poll(() => listSleepers()).toEqual([]);
+    if (!isKata) await expect.poll(() => listSleepers()).toEqual([]);
     await expect.poll(() => session.executions.list()).toEqual([]);
   });
 
@@ -245,14 +261,15 @@ describe('abort', () => {
       isCanceled: true,
       exitCode: 137,
       stdout: 'x\n',
-      kill: { verified: true, survivors: [] },
+      kill: swept,
     });
     expect(result.timedOut).toBeUndefined();
-    expect(await listSleepers()).toEqual([]);
+    await expectSleepers([]);
   });
 });
 
-test('a timeout in a paused session kills all the same, and leaves it paused', async () => {
+test('a timeout in a paused session kills all the same, and leaves it paused', async ({ skip }) => {
+  skip(isKata, unseen);
   await using paused = await provider.createSession();
   const bystander = await paused.spawn('sh', ['-c', 'while :; do echo .; sleep 0.01; done']);
   let dots = 0;
@@ -310,7 +327,8 @@ describe('a background child that holds stdout', () => {
 });
 
 describe('memory', () => {
-  test('a bomb is told from a kill, in the command and in its child', async () => {
+  test('a bomb is told from a kill, in the command and in its child', async ({ skip }) => {
+    skip(isKata, unseen);
     await using small = await provider.createSession({ resources: { memoryMb: 48 } });
     const bomb = 'dd if=/dev/zero of=/dev/null bs=200M count=1';
     expect(await small.exec('sh', ['-c', `exec ${bomb}`])).toMatchObject({ exitCode: 137, oomKilled: true });

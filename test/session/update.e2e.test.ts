@@ -140,13 +140,13 @@ describe('what is refused is named, and changes nothing', () => {
       'others beside one that could',
       { resources: { pidsLimit: 20, timeoutMs: 5 } },
       'capability-mismatch',
-      ['resources.timeoutMs'],
+      ['resources.timeoutMs', ...(isKata ? ['resources.pidsLimit'] : [])],
     ],
     [
       'the rest of the policy',
       { networkMode: 'none', user: 'agent', resources: { pidsLimit: 20 } },
       'capability-mismatch',
-      ['networkMode', 'user'],
+      ['networkMode', 'user', ...(isKata ? ['resources.pidsLimit'] : [])],
     ],
     ['an unknown name', { resources: { memory: 5 } }, 'capability-mismatch', ['resources.memory']],
     [

@@ -36,7 +36,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   if (isCrun && readHostFacts().cgroup !== 'v2') {
     throw new Error(`crun refuses this host's control groups: npm run test:vm -- --project ${project.name}`);
   }
-  const daemon = await startDaemon({ generation, ...(isKata ? { path: [RECORDING_SHIM] } : {}) });
+  const env = { CADRE_INPUT: '1', CADRE_TAP: join(RECORDING_SHIM, 'tap.mjs') };
+  const daemon = await startDaemon({ generation, ...(isKata ? { path: [RECORDING_SHIM], env } : {}) });
   const { address, root, version } = daemon;
   // Below the daemon's root, so that it goes with it.
   const directory = join(root, 'images');
