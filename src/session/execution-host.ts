@@ -10,6 +10,8 @@ export interface ExecutionHost {
   wasOomKilled(process: ExecProcess, killed: boolean): boolean;
   /** Throws when the session is no more. */
   assertAlive(): void;
+  /** Whether the pids of what runs are those of the session's own processes, and not the shim's word for a guest. */
+  seesProcesses(): boolean;
   /** Aborted when the session is destroyed, and nothing can come of it any more. */
   readonly closed: AbortSignal;
   /** Keeps an eye on the freeing of an exec, which goes on after its result was given. */

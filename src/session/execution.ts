@@ -122,7 +122,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     const started = Date.now();
     const { pid } = this.#process;
     await this.#process.signal(constants.signals[signal]);
-    const survivors = this.#hasEnded ? [] : [pid];
+    const survivors = this.#hasEnded || !this.#host.seesProcesses() ? [] : [pid];
     return { killed: [], survivors, verified: false, durationMs: Date.now() - started };
   }
 
@@ -163,7 +163,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   async #terminate(): Promise<KillReport> {
     const started = Date.now();
     const { pid, exited } = this.#process;
-    const wasRunning = !this.#hasEnded;
+    const wasSeen = !this.#hasEnded && this.#host.seesProcesses();
     await this.#process.signal(constants.signals.SIGTERM);
     const grace = new AbortController();
     await Promise.race([
@@ -173,8 +173,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     grace.abort();
     // What it started may have ignored the signal, or never have been told.
     const report = await this.#killTree();
-    const killed =
-      wasRunning && this.#hasEnded && !report.killed.includes(pid) ? [pid, ...report.killed] : report.killed;
+    const killed = wasSeen && this.#hasEnded && !report.killed.includes(pid) ? [pid, ...report.killed] : report.killed;
     return { ...report, killed, durationMs: Date.now() - started };
   }
 

@@ -236,6 +236,7 @@ export class RunningExecs {
       return true;
     },
     assertAlive: () => this.#parts.assertAlive(),
+    seesProcesses: () => this.#parts.init().cgroup !== undefined,
     closed: this.#closed.signal,
     track: (release) => {
       const settled = release

@@ -10,6 +10,7 @@ import { observe, settle } from '../support/leaks.js';
 import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 
+const { isKata } = context;
 const NAME = 'web.allowed.test';
 const internet: Internet = await openInternet();
 afterAll(() => internet.stop());
@@ -60,8 +61,11 @@ describe('full', () => {
       `wide\nwide\nnameserver ${internet.dns}\n${address}\twide`,
     );
     expect((await sh(session, 'echo x >> /etc/hosts')).err).toMatch(/Read-only/);
-    expect((await session.stats()).networkRxBytes).toBeGreaterThan(0);
-    expect(await session.verify()).toMatchObject({ ok: true });
+    const { checks } = await session.verify();
+    expect(checks.filter(({ ok, unverifiable }) => !ok && !(isKata && unverifiable))).toEqual([]);
+    const { networkRxBytes } = await session.stats();
+    if (isKata) expect(networkRxBytes).toBe(0);
+    else expect(networkRxBytes).toBeGreaterThan(0);
   });
 
   test('a session without a network reaches nothing of it', async () => {
@@ -132,11 +136,20 @@ describe('ports', () => {
     return internet.run(process.execPath, '--eval', script).trim().replace('TimeoutError', 'timeout');
   }
 
-  test.each(['none', 'full'] as const)(
+  test.each(isKata ? (['none', 'allowlist', 'full'] as const) : (['none', 'full'] as const))(
     'forward reaches what listens on loopback inside, with network %s',
     async (networkMode) => {
-      const policy = networkMode === 'none' ? { networkMode } : { networkMode, network: { dns: [internet.dns] } };
-      const session = await provider.createSession(policy);
+      const network = { none: {}, allowlist: { allow: [NAME] }, full: { dns: [internet.dns] } }[networkMode];
+      const session = await provider.createSession({ networkMode, network });
+      // The namespace that the host has is not the guest's, and only a plugged session has an address in it.
+      if (isKata && networkMode !== 'full') {
+        await expect(session.forward({ targetPort: 90 })).rejects.toMatchObject({
+          code: 'failed-precondition',
+          operation: 'forward',
+          message: `session ${session.sessionId} has no address on this host: its networkMode is ${networkMode}`,
+        });
+        return session.destroy();
+      }
       await serve(session, 90, 'forwarded');
       const forward = await session.forward({ targetPort: 90 });
       const url = `http://127.0.0.1:${forward.localPort}/`;
@@ -153,7 +166,7 @@ describe('ports', () => {
   );
 
   test('a megabyte goes both ways, and either side may end first', async () => {
-    await using session = await provider.createSession({ networkMode: 'none' });
+    await using session = await provider.createSession(isKata ? {} : { networkMode: 'none' });
     await session.spawn('nc', ['-l', '-p', '92', '-e', 'cat']);
     await expect.poll(async () => (await sh(session, 'netstat -lnt')).out).toContain(':92');
     await using forward = await session.forward({ targetPort: 92 });

@@ -6,7 +6,7 @@ import { readHostFacts } from '../../src/session/host.js';
 import { BUSYBOX_REFERENCE, buildDockerArchive, buildOciLayout } from './busybox.js';
 import { GENERATIONS, type Generation } from './containerd-binary.js';
 import { startDaemon } from './daemon.js';
-import { makeKataHost, RECORDING_SHIM } from './kata-host.js';
+import { DOUBLED, makeKataHost } from './kata-host.js';
 
 /** What test files get through `inject('daemon')`, see context.ts. */
 export interface ProvidedDaemon {
@@ -36,8 +36,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   if (isCrun && readHostFacts().cgroup !== 'v2') {
     throw new Error(`crun refuses this host's control groups: npm run test:vm -- --project ${project.name}`);
   }
-  const env = { CADRE_INPUT: '1', CADRE_TAP: join(RECORDING_SHIM, 'tap.mjs') };
-  const daemon = await startDaemon({ generation, ...(isKata ? { path: [RECORDING_SHIM], env } : {}) });
+  const daemon = await startDaemon({ generation, ...(isKata ? DOUBLED : {}) });
   const { address, root, version } = daemon;
   // Below the daemon's root, so that it goes with it.
   const directory = join(root, 'images');

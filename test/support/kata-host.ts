@@ -6,6 +6,12 @@ import { fileURLToPath } from 'node:url';
 /** Holds the test double of Kata's shim, for a daemon's PATH. */
 export const RECORDING_SHIM = fileURLToPath(new URL('./recording-shim', import.meta.url));
 
+/** A daemon whose sessions on Kata run by the double, which takes input for their commands as Kata's shim does. */
+export const DOUBLED = {
+  path: [RECORDING_SHIM],
+  env: { CADRE_INPUT: '1', CADRE_TAP: join(RECORDING_SHIM, 'tap.mjs') },
+} as const;
+
 const parts = {
   '/dev/kvm': '',
   '/dev/vhost-vsock': '',

@@ -33,18 +33,16 @@ export function checkNamespaces({ linux }: OciSpec, pid: number): Check[] {
 /** A network namespace that nobody has prepared holds loopback alone: what `networkMode: 'none'` stands for. */
 export function checkNetwork({ linux }: OciSpec, pid: number): Check[] {
   const isEmpty = linux.namespaces.some(({ type, path }) => type === 'network' && path === undefined);
-  if (!isEmpty) return [];
+  return isEmpty ? [checkInterfaces(pid)] : [];
+}
+
+/** Of the network namespace that a process is in. */
+export function checkInterfaces(pid: number): Check {
   const source = `/proc/${pid}/net/dev`;
   const lines = readOptional(source)?.split('\n').slice(2).filter(Boolean);
   const names = lines?.map((line) => line.slice(0, line.indexOf(':')).trim());
-  return [
-    check(
-      'linux.namespaces.network.interfaces',
-      ['lo'],
-      names?.filter((name) => !fallbacks.includes(name)),
-      source,
-    ),
-  ];
+  const observed = names?.filter((name) => !fallbacks.includes(name));
+  return check('linux.namespaces.network.interfaces', ['lo'], observed, source);
 }
 
 /** As uname(2) has it there (uts_namespaces(7)). */

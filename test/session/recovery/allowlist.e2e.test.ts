@@ -10,7 +10,7 @@ import { nameStateDirectory } from '../../../src/session/context.js';
 import { context } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
-import { openPrivateHost } from './private.js';
+import { detector, openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
 const { scope, options, provider, channel, reapAll } = await openPrivateHost();
@@ -86,7 +86,7 @@ test('what nobody enforces is closed, and opens when it is taken up, with the se
   expect(await session.info()).toMatchObject({ allow: [`${HOST}:${web}`] });
 
   // Of two, one enforces, and the other takes its place.
-  await using second = new ContainerdProvider(options);
+  await using second = new ContainerdProvider(options, detector);
   const enough = new AbortController();
   const enforcing = second.enforce({ signal: enough.signal });
   const [helper = 0, ...none] = listHelpers();
@@ -129,7 +129,10 @@ test.runIf(hasUserns)('in a user namespace, whose network is its own', async () 
 
 test('what is neither TCP nor a question goes nowhere, and is told of', async () => {
   const events: AuditEvent[] = [];
-  await using audited = new ContainerdProvider({ ...options, audit: { write: (event) => void events.push(event) } });
+  await using audited = new ContainerdProvider(
+    { ...options, audit: { write: (event) => void events.push(event) } },
+    detector,
+  );
   await using session = await audited.createSession({ networkMode: 'allowlist' });
   const net = `--net=${join(directory, session.sessionId, 'netns')}`;
   const script = `

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ContainerdProvider } from '../../../src/index.js';
 import { observe, settle } from '../../support/leaks.js';
-import { openPrivateHost } from './private.js';
+import { detector, openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
 const { daemon, scope, options, provider } = await openPrivateHost();
@@ -36,7 +36,7 @@ test.each([
   execFileSync('mount', ['-t', 'tmpfs', '-o', `size=64k,nr_inodes=${inodes}`, 'tmpfs', stateRoot]);
   try {
     const before = await observe({ ...scope, stateRoot });
-    await using cramped = new ContainerdProvider({ ...options, stateRoot });
+    await using cramped = new ContainerdProvider({ ...options, stateRoot }, detector);
     await expect(cramped.createSession()).rejects.toMatchObject({
       code: 'resource-exhausted',
       message: expect.stringContaining(stateRoot),

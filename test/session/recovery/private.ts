@@ -9,9 +9,13 @@ import { nameStateDirectory } from '../../../src/session/context.js';
 import { type ReapReport, reapLeftovers } from '../../../src/session/reap.js';
 import { context } from '../../support/context.js';
 import { type Daemon, type DaemonOptions, nameNamespace, startDaemon } from '../../support/daemon.js';
+import { DOUBLED } from '../../support/kata-host.js';
 import type { Scope } from '../../support/leaks.js';
 import { offline } from '../../support/provider.js';
 import { makeSessionContext } from '../../support/session-context.js';
+
+/** Of providers on such a daemon: where the parts of Kata are looked for. */
+export const detector = { hostRoot: context.hostRoot };
 
 /** The long variants, which `npm run soak` runs. */
 export const isSoak = process.env.CADRE_SOAK !== undefined;
@@ -27,6 +31,7 @@ export interface PrivateHost {
     stateRoot: string;
     volumeRoot: string;
     policy: typeof offline;
+    runtime: 'runc' | 'kata';
   };
   provider: ContainerdProvider;
   channel: Channel;
@@ -38,15 +43,15 @@ export interface PrivateHost {
 
 /** Goes after the file's tests. */
 export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promise<PrivateHost> {
-  const { generation, images } = context;
-  const daemon = await startDaemon({ generation, ...daemonOptions });
+  const { generation, images, isKata, runtime } = context;
+  const daemon = await startDaemon({ generation, ...(isKata ? DOUBLED : {}), ...daemonOptions });
   afterAll(() => daemon.stop());
   const { address, root } = daemon;
   const scope = { address, root, namespace: nameNamespace(), stateRoot: join(root, 'sessions') };
   const volumeRoot = join(root, 'volumes');
   const { namespace, stateRoot } = scope;
-  const options = { image: images.reference, address, namespace, stateRoot, volumeRoot, policy: offline };
-  const provider = new ContainerdProvider(options);
+  const options = { image: images.reference, address, namespace, stateRoot, volumeRoot, policy: offline, runtime };
+  const provider = new ContainerdProvider(options, detector);
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);
   const channel = new Channel(scope);

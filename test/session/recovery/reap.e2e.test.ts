@@ -11,7 +11,7 @@ import { readStat } from '../../../src/session/proc.js';
 import { context } from '../../support/context.js';
 import { collectGarbage, observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
-import { openPrivateHost } from './private.js';
+import { detector, openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
 const { scope, options, provider, channel, reap, reapAll } = await openPrivateHost();
@@ -34,7 +34,7 @@ describe('what others have is left alone:', () => {
     await using worker = new Worker(options);
     await using other = new Worker({ ...options, namespace: `${options.namespace}-2` });
     const id = await worker.tell('create', {});
-    await using elsewhere = new ContainerdProvider({ ...options, namespace: `${options.namespace}-2` });
+    await using elsewhere = new ContainerdProvider({ ...options, namespace: `${options.namespace}-2` }, detector);
     await elsewhere.importImage(context.images.dockerArchive);
     const otherId = await other.tell('create', {});
     await reapAll();

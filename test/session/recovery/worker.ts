@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { ProviderOptions } from '../../../src/provider/options.js';
 import type { DetectorOptions } from '../../../src/session/runtime-detector.js';
+import { context } from '../../support/context.js';
 import type { Verbs } from './worker-fixture.js';
 
 const FIXTURE = fileURLToPath(new URL('./worker-fixture.ts', import.meta.url));
@@ -20,7 +21,7 @@ export class Worker implements AsyncDisposable {
   readonly #ended: Promise<unknown>;
   #calls = 0;
 
-  constructor(options: ProviderOptions, detector: DetectorOptions = {}) {
+  constructor(options: ProviderOptions, detector: DetectorOptions = { hostRoot: context.hostRoot }) {
     const args = [options, detector].map((value) => JSON.stringify(value));
     this.#child = spawn(process.execPath, ['scripts/run-ts.mjs', FIXTURE, ...args], {
       stdio: ['pipe', 'pipe', 'inherit'],
