@@ -12,7 +12,6 @@ import { checkIdMap, describeIdMap } from '../image/id-map.js';
 import type { Image } from '../image/image.js';
 import { prepareRootfs, removeRootfs } from '../image/rootfs.js';
 import type { SecretBinding } from '../policy/types.js';
-import { packJson } from '../rpc/any.js';
 import type { Bind } from '../spec/mounts.js';
 import type { RuntimeChoice } from '../spec/runtime.js';
 import type { OciSpec, OciUser } from '../spec/types.js';
@@ -22,13 +21,14 @@ import { keepRestrictions, listOwnBinds } from './binds.js';
 import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory } from './directory.js';
+import { holdSources, nameHeld } from './held.js';
 import { prepareIo } from './main-io.js';
 import { startMain } from './main-start.js';
 import { checkMounts } from './mount-check.js';
 import { connectNetwork, enforceNetwork, prepareNetwork, removeSessionFiles } from './network.js';
 import { type BindRequest, pinSources } from './pins.js';
 import { assertNameIsFree } from './pool/name.js';
-import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
+import { buildExtension, buildLabels, EXTENSION, packSpec, type SessionRecord } from './record.js';
 import { clearDead, removeStuckTask } from './remove.js';
 import { hasSecretsMount, writeSecrets } from './secrets.js';
 import { Session } from './session.js';
@@ -106,11 +106,12 @@ async function attempt(context: SessionContext, request: CreateRequest): Promise
 }
 
 async function conduct(context: SessionContext, request: CreateRequest, undo: Cleanup): Promise<Session> {
-  const { record, image, base, user, buildSpec, binds, secrets, signal } = request;
+  const { image, base, user, buildSpec, binds, secrets, signal } = request;
   const { channel, snapshotter } = context;
+  await using pins = await pinSources(context, binds);
+  const record = nameHeld(context, request.record, pins.list);
   const { id } = record;
   const { userns } = record.asked.policy;
-  await using pins = await pinSources(context, binds);
   const leased = channel.withLease(id);
   const whenOurs = async (remove: () => Promise<void>) => {
     if (await isStillOurs(channel, record)) await remove();
@@ -167,7 +168,10 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     undo.defer('use of volumes', () => noteUse(context, record.volumes), options);
     await undo.acquire(
       'container',
-      () => leased.unary(ContainersService.create, { container: describeContainer(request, { spec, snapshotter }) }),
+      () =>
+        leased.unary(ContainersService.create, {
+          container: describeContainer({ ...request, record }, { spec, snapshotter }),
+        }),
       () => whenOurs(() => removeRecord(channel, id)),
       options,
     );
@@ -185,6 +189,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   checkIdMap(rootfs, userns);
   await takeVolumes(context, record.volumes ?? [], mapUser(owner, userns));
   await pins.addOwn(own);
+  await using _held = await holdSources(context, record, pins.list);
   checkAborted(signal);
   const io = await prepareIo(directory, record);
   const creating = undo.acquire(
@@ -231,7 +236,7 @@ function describeContainer(
     labels: buildLabels(record),
     image: image.name,
     runtime: { name, options: options && packShimOptions(options) },
-    spec: packJson(SPEC_TYPE, spec),
+    spec: packSpec(spec, record),
     snapshotter,
     snapshotKey: record.id,
     createdAt: undefined,

@@ -3,10 +3,19 @@ import {
   Container,
   ContainersService,
 } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
-import { unpackJson, unpackMessage } from '../rpc/any.js';
+import { unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import type { OciSpec } from '../spec/types.js';
-import { ID_PREFIX, LABEL, nameSpare, readRecord, type SessionRecord, SPARE, SPARE_TYPE } from './record.js';
+import {
+  ID_PREFIX,
+  LABEL,
+  nameSpare,
+  readRecord,
+  type SessionRecord,
+  SPARE,
+  SPARE_TYPE,
+  unpackSpec,
+} from './record.js';
 
 /** A session's record with the container that it was read from. */
 export interface Found {
@@ -23,9 +32,10 @@ export interface Unreadable {
 }
 
 /** The OCI document that a session's container has. */
-export function readSpec({ id, spec }: Container): OciSpec {
+export function readSpec(container: Container): OciSpec {
+  const { id, spec } = container;
   if (spec === undefined) throw new DriverError('data-loss', `session ${id} has no spec`);
-  return unpackJson(spec) as OciSpec;
+  return unpackSpec(spec, readRecord(container) ?? {});
 }
 
 /** All sessions of the namespace, whoever made them. Other clients' containers are passed over. */

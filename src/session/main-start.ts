@@ -12,6 +12,7 @@ import type { OciSpec } from '../spec/types.js';
 import { mapUser } from '../spec/userns.js';
 import type { SessionContext } from './context.js';
 import { findRecord, readSpec } from './find.js';
+import { holdSources } from './held.js';
 import { nameLog } from './logs.js';
 import { waitUntilWritten } from './main-end.js';
 import { prepareIo } from './main-io.js';
@@ -119,7 +120,9 @@ async function restart(context: SessionContext, { id, directory, runtime }: Rest
     await makeDoor(directory, mapUser(spec.process.user, record.asked.policy.userns));
   }
   await using pins = await pinAgain(context, id, spec);
-  return withUndo(async (undo) => {
+  await using _held = await holdSources(context, record, pins.list);
+  // Not before it has settled are they let go.
+  return await withUndo(async (undo) => {
     await removeSessionTask(context, record);
     if (move !== undefined) await undo.acquire('runtime', move.apply, move.revert);
     const mounts = await readMounts(channel, snapshotter, id);

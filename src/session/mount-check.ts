@@ -17,7 +17,7 @@ interface MountCheck {
   pid: number;
   spec: OciSpec;
   pins: readonly Pin[];
-  record: Pick<SessionRecord, 'runtime'>;
+  record: Pick<SessionRecord, 'runtime' | 'held'>;
 }
 
 /**
@@ -31,7 +31,7 @@ export async function checkMounts(
   context: SessionContext,
   { pid, spec: { mounts }, pins, record }: MountCheck,
 ): Promise<void> {
-  if (hidesProcesses(record)) return checkSources(context, pins);
+  if (hidesProcesses(record)) return checkSources(context, pins, record);
   const root = `/proc/${pid}/root`;
   for (const { destination } of mounts) await checkPlace(root, destination);
   if (pins.length === 0) return;
@@ -63,9 +63,17 @@ export async function checkMounts(
   }
 }
 
-/** The names that the shim was given still stand for what was checked; one that was another for a moment is not seen. */
-async function checkSources(context: SessionContext, pins: readonly Pin[]): Promise<void> {
-  for (const { source, target, device, inode } of pins) {
+/**
+ * The names that the shim was given still stand for what was checked; one that was another for a moment is not seen. What is
+ * held is no one's to swap.
+ */
+async function checkSources(
+  context: SessionContext,
+  pins: readonly Pin[],
+  { held }: MountCheck['record'],
+): Promise<void> {
+  for (const { source, target, device, inode, isOwn } of pins) {
+    if (held !== undefined && !isOwn) continue;
     const stats = await stat(source, { bigint: true }).catch(() => undefined);
     if (stats?.dev === device && stats.ino === inode) continue;
     const what = `mount of ${source} at ${target}: another file took its place while the session was created`;

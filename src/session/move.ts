@@ -2,7 +2,6 @@ import type { Container } from '../generated/github.com/containerd/containerd/ap
 import { createNamespace } from '../network/namespace.js';
 import { MIB } from '../policy/fields.js';
 import type { ResolvedPolicy } from '../policy/types.js';
-import { packJson } from '../rpc/any.js';
 import { adaptSpec } from '../spec/adapt.js';
 import { type InitChoice, replaceInit } from '../spec/init.js';
 import { needsNetworkPath } from '../spec/runtime.js';
@@ -10,7 +9,9 @@ import type { OciSpec } from '../spec/types.js';
 import { describeDoor, keepRestrictions } from './binds.js';
 import type { ChosenRuntime, SessionContext } from './context.js';
 import { findRecord, readSpec } from './find.js';
-import { buildExtension, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
+import { nameHeld } from './held.js';
+import { listBinds } from './pins.js';
+import { buildExtension, EXTENSION, packSpec, type SessionRecord } from './record.js';
 import { packShimOptions } from './shim-options.js';
 import { replaceContainer } from './spare.js';
 
@@ -43,11 +44,12 @@ export async function planMove(
   const spec = replaceInit(adapted, chooseInit(chosen, policy, directory));
   const { executorReason } = chosen;
   const asked = { ...record.asked, executor: chosen.executor, executorReason };
-  const moved = { ...record, runtime: name, asked };
+  const binds = listBinds(context, id, spec).map(({ path, isOwn }) => ({ source: path, isOwn }));
+  const moved = nameHeld(context, { ...record, runtime: name, asked }, binds);
   const next: Container = {
     ...container,
     runtime: { name, options: options && packShimOptions(options) },
-    spec: packJson(SPEC_TYPE, spec),
+    spec: packSpec(spec, moved),
     extensions: { ...container.extensions, [EXTENSION]: buildExtension(moved) },
   };
   return {

@@ -18,6 +18,7 @@ import type { SessionContext } from './context.js';
 import { makeDirectory, removeDirectory } from './directory.js';
 import { findRecord } from './find.js';
 import type { ForwardTarget } from './forward.js';
+import { releaseSources } from './held.js';
 import type { SessionRecord } from './record.js';
 
 /** What of the host's network a session is given. */
@@ -124,6 +125,7 @@ export async function removeSessionFiles(context: SessionContext, id: string): P
   const directory = join(context.directory, id);
   await context.enforcers.close(id);
   await unplugAll(directory);
+  await releaseSources(context, id);
   await removeDirectory(directory);
 }
 

@@ -31,6 +31,8 @@ export interface Pin extends Bind {
   isOwn: boolean;
   device: bigint;
   inode: bigint;
+  /** Leads to it for as long as it is held, whatever bears its name by then. */
+  handle: string;
 }
 
 /**
@@ -58,7 +60,8 @@ export class Pins implements AsyncDisposable {
     if (stats.nlink === 0n || !source.startsWith('/')) return refuse('a path that there is on this host');
     const hasSubmounts = listMounts(source).length > 0;
     const { dev: device, ino: inode } = stats;
-    this.list.push({ field, source, target, readOnly, isOwn, hasSubmounts, device, inode });
+    const held = `/proc/${process.pid}/fd/${handle.fd}`;
+    this.list.push({ field, source, target, readOnly, isOwn, hasSubmounts, device, inode, handle: held });
     return undefined;
   }
 
@@ -94,16 +97,9 @@ export async function pinSources(context: SessionContext, requests: readonly Bin
 }
 
 /** Takes hold of the sources of a session that is there, which must be where they were when it was created. */
-export async function pinAgain(context: SessionContext, id: string, { mounts }: OciSpec): Promise<Pins> {
-  const binds = mounts.filter(({ type, destination }) => type === 'bind' && destination !== INIT_PATH);
+export async function pinAgain(context: SessionContext, id: string, spec: OciSpec): Promise<Pins> {
   const secrets = nameSecrets(join(context.directory, id));
-  const requests = binds.map(({ source, destination, options }) => ({
-    field: `mount ${destination}`,
-    path: source,
-    target: destination,
-    readOnly: options.includes('ro'),
-    isOwn: isWithin(source, join(context.directory, id)) || isVolume(context, source),
-  }));
+  const requests = listBinds(context, id, spec);
   const pins = new Pins();
   try {
     for (const request of requests) {
@@ -114,7 +110,7 @@ export async function pinAgain(context: SessionContext, id: string, { mounts }: 
       const reason = fault?.expected ?? `the same as at its creation, not ${source}`;
       throw refuseStart(`source ${request.path} of ${request.target}: expected ${reason}`);
     }
-    if (binds.some(({ source }) => source === secrets) && !(await isInMemory(secrets))) {
+    if (requests.some(({ path }) => path === secrets) && !(await isInMemory(secrets))) {
       throw refuseStart('its secrets are gone, as the host was restarted');
     }
     const [forbidden] = await findForbidden(context, pins.list);
@@ -124,6 +120,18 @@ export async function pinAgain(context: SessionContext, id: string, { mounts }: 
     await pins[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** The binds of a session that is there, its own among them. */
+export function listBinds(context: SessionContext, id: string, { mounts }: OciSpec): Required<BindRequest>[] {
+  const binds = mounts.filter(({ type, destination }) => type === 'bind' && destination !== INIT_PATH);
+  return binds.map(({ source, destination, options }) => ({
+    field: `mount ${destination}`,
+    path: source,
+    target: destination,
+    readOnly: options.includes('ro'),
+    isOwn: isWithin(source, join(context.directory, id)) || isVolume(context, source),
+  }));
 }
 
 function refuseStart(reason: string): DriverError {

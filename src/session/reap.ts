@@ -12,6 +12,7 @@ import { readFifoOwner, type SessionContext } from './context.js';
 import { removeDirectory } from './directory.js';
 import { listIds, listSpares, scanRecords } from './find.js';
 import { endGuest } from './guest.js';
+import { readHolder } from './held.js';
 import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
 import { trimLogs } from './logs.js';
 import { reapIdle } from './pool/share.js';
@@ -90,7 +91,7 @@ export async function reapLeftovers(
   const cgroups = findCgroups(channel.namespace, minAgeMs);
   const tasks = await listTasks(context);
   const names = await listNames(context.directory);
-  const remains = [...names, ...(await listOwnSnapshots(context))];
+  const remains = [...names.map(readHolder), ...(await listOwnSnapshots(context))];
   const creations = await listCreations(channel);
   const { found, unreadable } = await scanRecords(channel);
   const known = new Set([...(await listIds(channel)), ...found.map(({ record }) => record.id)]);

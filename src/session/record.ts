@@ -4,6 +4,7 @@ import type { Any } from '../generated/google/protobuf/any.js';
 import type { TypedBlob } from '../image/document.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import { packJson, unpackJson } from '../rpc/any.js';
+import type { OciSpec } from '../spec/types.js';
 
 /**
  * Every id begins with it. What containerd does not know any more (shims, cgroups, directories) is told to be ours by
@@ -124,6 +125,8 @@ export interface SessionRecord {
   volumes?: string[];
   /** Deadline of every exec that names none, in ms. */
   execTimeoutMs?: number;
+  /** What the shim is given in the place of a source, and the source; see held.ts. */
+  held?: Record<string, string>;
   /** Absent for every session that somebody has. */
   pool?: PoolPlace;
 }
@@ -149,6 +152,24 @@ export function buildExtension(record: SessionRecord): Any {
     ...rest
   } = record;
   return packJson(EXTENSION_TYPE, rest);
+}
+
+/** A session's document as its shim is to have it. */
+export function packSpec(spec: OciSpec, { held = {} }: Pick<SessionRecord, 'held'>): Any {
+  const places = new Map(Object.entries(held).map(([place, source]) => [source, place]));
+  return packJson(
+    SPEC_TYPE,
+    replaceSources(spec, (source) => places.get(source)),
+  );
+}
+
+/** The same with the sources that were asked for. */
+export function unpackSpec(spec: Any, { held = {} }: Pick<SessionRecord, 'held'>): OciSpec {
+  return replaceSources(unpackJson(spec) as OciSpec, (source) => held[source]);
+}
+
+function replaceSources(spec: OciSpec, find: (source: string) => string | undefined): OciSpec {
+  return { ...spec, mounts: spec.mounts.map((mount) => ({ ...mount, source: find(mount.source) ?? mount.source })) };
 }
 
 export interface StoredContainer {

@@ -17,7 +17,7 @@ import type { OciResources, OciSpec } from '../spec/types.js';
 import type { SessionContext } from './context.js';
 import { findRecord, readSpec } from './find.js';
 import { readHostFacts } from './host.js';
-import { buildExtension, EXTENSION, type SessionRecord, SPEC_TYPE } from './record.js';
+import { buildExtension, EXTENSION, packSpec, readRecord, type SessionRecord } from './record.js';
 import { decodeMetrics } from './stats.js';
 import { readTask } from './task.js';
 
@@ -111,7 +111,7 @@ function withRules(record: SessionRecord, allow: string[]): SessionRecord {
 
 async function writeRecord(channel: Channel, container: Container, spec: OciSpec, extension: Any): Promise<void> {
   const extensions = { ...container.extensions, [EXTENSION]: extension };
-  const changed = { ...container, spec: packJson(SPEC_TYPE, spec), extensions };
+  const changed = { ...container, spec: packSpec(spec, readRecord(container) ?? {}), extensions };
   const request = { container: changed, updateMask: ['spec', 'extensions'] };
   await channel.unary(ContainersService.update, request, { idempotent: true });
 }

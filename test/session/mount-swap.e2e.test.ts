@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import {
+  type Container,
   ContainersService,
   type CreateContainerRequest,
 } from '../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
@@ -25,6 +26,7 @@ import { planSession } from '../../src/provider/plan.js';
 import { packJson, unpackJson } from '../../src/rpc/any.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { createSession } from '../../src/session/create.js';
+import { readSpec } from '../../src/session/find.js';
 import { readHostFacts } from '../../src/session/host.js';
 import type { OciMount, OciSpec } from '../../src/spec/types.js';
 import { buildDockerArchive } from '../support/busybox.js';
@@ -33,6 +35,7 @@ import { observe, settle } from '../support/leaks.js';
 import { offline, openProvider } from '../support/provider.js';
 import { makeSessionContext } from '../support/session-context.js';
 
+const { isKata } = context;
 const provider = await openProvider();
 const channel = new Channel(context);
 const host = mkdtempSync(join(tmpdir(), 'cadre-swap-'));
@@ -73,7 +76,7 @@ function createOn(disturbed: Channel, mounts: object[]) {
     uuid: 'test',
     host: readHostFacts(),
     hostEnv: {},
-    runtime: 'runc',
+    runtime: context.runtime,
     runtimeOptions: {},
     executor: 'task' as const,
   };
@@ -109,16 +112,22 @@ describe('a source that is swapped after its check', () => {
       after({ pid }) {
         if (isRestored) restore();
         // That the attack works is half of the proof.
-        if (at === 'Tasks/Create') seen = readFileSync(`/proc/${pid}/root/m/file`, 'utf8');
+        const file = `/proc/${pid}/root/m/file`;
+        if (at === 'Tasks/Create') seen = existsSync(file) ? readFileSync(file, 'utf8') : 'what was checked';
       },
     });
     try {
-      await expect(createOn(disturbed, mounts)).rejects.toMatchObject({
-        code: 'aborted',
-        message: expect.stringContaining('another file took its place'),
-        suppressed: [],
-      });
-      if (at === 'Tasks/Create') expect(seen).toBe('of the host');
+      const creating = createOn(disturbed, mounts);
+      // Kata's shim is given a mount of what is held, and so meets what was checked whatever has the name.
+      if (isKata) await (await creating).destroy();
+      else {
+        await expect(creating).rejects.toMatchObject({
+          code: 'aborted',
+          message: expect.stringContaining('another file took its place'),
+          suppressed: [],
+        });
+      }
+      if (at === 'Tasks/Create') expect(seen).toBe(isKata ? 'what was checked' : 'of the host');
     } finally {
       if (!isRestored) restore();
     }
@@ -133,7 +142,9 @@ describe('a source that is swapped after its check', () => {
       },
       after: () => undefined,
     });
-    await expect(createOn(disturbed, mounts)).rejects.toMatchObject({ code: 'aborted' });
+    const creating = createOn(disturbed, mounts);
+    if (isKata) await (await creating).destroy();
+    else await expect(creating).rejects.toMatchObject({ code: 'aborted' });
     rmSync(join(parent, 'source'), { recursive: true });
     renameSync(hidden, join(parent, 'source'));
   });
@@ -173,9 +184,8 @@ describe('a source that is swapped after its check', () => {
         if (!session) continue;
         outcomes.created++;
         const info = await channel.unary(ContainersService.get, { id: session.sessionId });
-        const source = JSON.parse(Buffer.from(info.container?.spec?.value ?? '').toString()).mounts.find(
-          (mount: { destination: string }) => mount.destination === '/m',
-        ).source;
+        const spec = readSpec(info.container as Container);
+        const source = spec.mounts.find(({ destination }) => destination === '/m')?.source;
         const { stdout } = await session.exec('ls', ['/m']);
         // Under the name that the kernel had for it when it was held: what it is does not change with that.
         expect(stdout).toBe(source === join(outside, 'source') ? 'file\n' : '');
@@ -186,11 +196,12 @@ describe('a source that is swapped after its check', () => {
       if (isSwapped) restore();
     }
     expect(outcomes.created + outcomes.refused).toBe(12);
-    expect(outcomes.refused).toBeGreaterThan(0);
+    if (!isKata) expect(outcomes.refused).toBeGreaterThan(0);
   });
 });
 
-test('a runtime that passes over recursive options is found out: nothing below is left writable', async () => {
+test('a runtime that passes over recursive options is found out: nothing below is left writable', async ({ skip }) => {
+  skip(isKata, unseen);
   const source = join(host, 'with-mounts');
   mkdirSync(join(source, 'below'), { recursive: true });
   execFileSync('mount', ['-t', 'tmpfs', 'below', join(source, 'below')]);
@@ -254,7 +265,7 @@ describe('a target that the image leads elsewhere', async () => {
     ['/devices', source],
     ['/loop/x', source],
   ])('%s is refused, and nothing is left', async ([target, source], { skip }) => {
-    skip(context.isKata && target === '/devices/x', unseen);
+    skip(isKata && target === '/devices/x', unseen);
     const before = await observe(context);
     await expect(
       provider.createSession({ image: reference, mounts: [{ path: source, target, readOnly: true }] }),

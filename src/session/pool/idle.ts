@@ -5,7 +5,6 @@ import {
   ContainersService,
 } from '../../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import type { SecretBinding } from '../../policy/types.js';
-import { packJson } from '../../rpc/any.js';
 import { mergeEnv } from '../../spec/environment.js';
 import type { OciSpec } from '../../spec/types.js';
 import { mapUser } from '../../spec/userns.js';
@@ -13,7 +12,7 @@ import type { SessionContext } from '../context.js';
 import { type CreateRequest, createSession, settle } from '../create.js';
 import { findRecord, readSpec } from '../find.js';
 import { classifyNetwork } from '../network.js';
-import { buildExtension, buildLabels, EXTENSION, type SessionRecord, SPEC_TYPE } from '../record.js';
+import { buildExtension, buildLabels, EXTENSION, packSpec, type SessionRecord } from '../record.js';
 import { writeSecrets } from '../secrets.js';
 import type { Session } from '../session.js';
 import { readTask } from '../task.js';
@@ -107,7 +106,7 @@ async function apply(context: SessionContext, idle: IdleSession, { change, env, 
   const described = {
     ...container,
     labels: buildLabels(record),
-    spec: hasEnv ? packJson(SPEC_TYPE, given) : undefined,
+    spec: hasEnv ? packSpec(given, record) : undefined,
     extensions: { ...container.extensions, [EXTENSION]: buildExtension(record) },
   };
   // Labels that it has no more are named, and not there.

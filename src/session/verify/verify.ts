@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from '../../core/error.js';
-import { unpackJson } from '../../rpc/any.js';
 import type { Channel } from '../../rpc/channel.js';
 import { hidesProcesses } from '../../spec/runtime.js';
 import type { OciSpec } from '../../spec/types.js';
-import { findRecord } from '../find.js';
+import { findRecord, readSpec } from '../find.js';
 import { classifyNetwork } from '../network.js';
 import { readCommand, readOptional, readStat } from '../proc.js';
 import { readTask } from '../task.js';
@@ -33,12 +32,11 @@ const POLL_MS = 2;
  */
 export async function verifySession(channel: Channel, id: string, directory: string): Promise<Attestation> {
   const { container, record } = await findRecord(channel, id);
-  if (container.spec === undefined) throw new DriverError('data-loss', `session ${id} has no spec`);
   const { state, pid } = await readTask(channel, id);
   if (state !== 'running' && state !== 'paused') {
     throw new DriverError('failed-precondition', `session ${id} is ${state}, and only a running one can be verified`);
   }
-  const spec = unpackJson(container.spec) as OciSpec;
+  const spec = readSpec(container);
   const { ok, checks } = hidesProcesses(record) ? verifyHidden(spec, pid, record) : await verifyProcess(spec, pid);
   const isGated = classifyNetwork(record.asked.policy) === 'gated';
   const plugs = await (isGated ? checkWall(directory) : checkPlugs(directory));
