@@ -9,43 +9,35 @@ const E2E = 'test/**/*.e2e.test.ts';
 
 /** What holds of a session whatever runs it, once more through the recording shim (test/support/recording-shim) and crun. */
 const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input', 'exec-options', 'exec-spawn'];
-/**
- * More of it, on one generation, as that matters to none. What is not here is about processes that the host sees (trees
- * that are killed, what verify reads back, sources that are swapped), or chooses its runtime itself.
- */
+/** More of it, on one generation, as that matters to none. What is not here is told of in docs/testing.md. */
 const MORE = [
   'audit/audit',
   'commit',
+  'create-stages',
   'diff',
   'exec-abort',
+  'exec-kill',
   'exec-many',
   'exec-taken',
   'exec-volume',
-  'exec-kill',
-  'verify/verify',
-  'mount-swap',
-  'network',
-  'host-network',
   'fork',
-  'fork-stages',
-  'create-stages',
-  'sequence',
-  'recovery/*',
-  'files',
-  'files-copy',
-  'runtime-detector',
-  'runtime-binary',
-  'io-weight',
-  'cgroup-v2',
-  'systemd-cgroup',
-  'userns',
-  'apparmor',
+  'host-network',
   'labels',
   'logs-durable',
+  'mount-swap',
   'mounts',
+  'network',
+  'recovery/allowlist',
+  'recovery/lifecycle',
+  'recovery/loss',
+  'recovery/network',
+  'recovery/pool',
+  'recovery/reap',
+  'recovery/restart',
   'secrets',
   'stats',
   'update',
+  'verify/verify',
 ];
 
 export default defineConfig({

@@ -7,6 +7,7 @@ import { Channel } from '../../src/rpc/channel.js';
 import { findRecord } from '../../src/session/find.js';
 import { readTask } from '../../src/session/task.js';
 import type { OciSpec } from '../../src/spec/types.js';
+import { listFaults } from '../support/attested.js';
 import { context, unseen } from '../support/context.js';
 import { openProvider } from '../support/provider.js';
 
@@ -37,8 +38,7 @@ function inGuest({ memory, pids, ...limits }: Limits): Limits {
 
 /** The limits of the record, after the kernel was seen to have the same. */
 async function readLimits(session: Session): Promise<Limits> {
-  const { checks } = await session.verify();
-  expect(checks.filter(({ ok, unverifiable }) => !ok && !(isKata && unverifiable))).toEqual([]);
+  expect(listFaults(await session.verify())).toEqual([]);
   const { container } = await findRecord(channel, session.sessionId);
   const { memory, cpu, pids } = (unpackJson(container.spec as never) as OciSpec).linux.resources;
   return { ...(memory && { memory }), ...(cpu && { cpu }), ...(pids && { pids }) } as Limits;

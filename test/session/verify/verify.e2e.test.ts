@@ -9,6 +9,7 @@ import { findRecord } from '../../../src/session/find.js';
 import { readTask } from '../../../src/session/task.js';
 import { verifyProcess } from '../../../src/session/verify/verify.js';
 import type { OciSpec } from '../../../src/spec/types.js';
+import { listFaults } from '../../support/attested.js';
 import { context, unseen } from '../../support/context.js';
 import { EXECUTOR } from '../../support/executor.js';
 import { openProvider } from '../../support/provider.js';
@@ -29,8 +30,8 @@ const tight: CreateOptions = {
   mounts: [{ path: '/scratch', type: 'tmpfs', readOnly: false, sizeBytes: 1024 * 1024 }],
 };
 
-function listFailed({ checks }: Attestation): string[] {
-  return checks.flatMap(({ ok, unverifiable, field }) => (ok || (isKata && unverifiable) ? [] : [field]));
+function listFailed(attestation: Attestation): string[] {
+  return listFaults(attestation).map(({ field }) => field);
 }
 
 /** Of a guest the host sees the network namespace that was given to it, and says of all the rest that it does not. */
