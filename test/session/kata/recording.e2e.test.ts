@@ -1,8 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ContainerdProvider } from '../../../src/index.js';
+import type { Channel } from '../../../src/rpc/channel.js';
+import { nameStateDirectory } from '../../../src/session/context.js';
 import type { OciSpec } from '../../../src/spec/types.js';
 import { context } from '../../support/context.js';
 import { type Daemon, nameNamespace, startDaemon } from '../../support/daemon.js';
@@ -60,7 +63,10 @@ describe('kata', () => {
     const seen = checks.filter((check) => check.ok).map(({ field }) => field);
     expect(seen).toEqual(['linux.namespaces.network', 'network.link', 'network.redirect', 'network.enforcer']);
     // Where nobody sees inside, its ports would be reached by their address, which is the gate's alone to know.
-    await expect(session.forward({ targetPort: 80 })).rejects.toMatchObject({ code: 'failed-precondition' });
+    await expect(session.forward({ targetPort: 80 })).rejects.toMatchObject({
+      code: 'failed-precondition',
+      message: `session ${id} has no address on this host: its networkMode is allowlist`,
+    });
   });
 
   test('is started by its name, told of no options, and given a document of its own', async () => {
@@ -90,7 +96,10 @@ describe('kata', () => {
     });
     const { ok, checks } = await session.verify();
     expect(ok).toBe(false);
-    expect(checks.filter((check) => check.ok).map(({ field }) => field)).toEqual(['linux.namespaces.network']);
+    expect(checks.filter((check) => check.ok).map(({ field }) => field)).toEqual([
+      'linux.namespaces.network',
+      'linux.namespaces.network.interfaces',
+    ]);
     expect(checks.every((check) => check.ok || check.unverifiable)).toBe(true);
     await session.destroy();
     expect(await settle({ ...scope, ids: [id] }, before)).toEqual(before);
@@ -129,6 +138,102 @@ describe('kata', () => {
     });
     expect(await observe({ address: daemon.address, root: daemon.root, namespace, stateRoot })).toEqual(before);
   });
+});
+
+describe('sources of mounts', () => {
+  const scope = () => ({ address: daemon.address, root: daemon.root, namespace, stateRoot });
+  const source = join(directory, 'source');
+  const file = join(source, 'file');
+  mkdirSync(join(source, 'below'), { recursive: true });
+  writeFileSync(file, 'kept');
+  const mounts = [
+    { path: source, target: '/all', readOnly: true },
+    { path: file, target: '/one', readOnly: false },
+    { path: source, target: '/again', readOnly: true },
+  ];
+  const readSources = (id: string) =>
+    readConfig(id)
+      .mounts.filter(({ destination }) => mounts.some(({ target }) => target === destination))
+      .map((mount) => mount.source);
+  /** As a process leaves it that is killed while the shim makes the session. */
+  const leave = (id: string) => {
+    const place = join(
+      nameStateDirectory(stateRoot, { address: daemon.address, namespace } as Channel),
+      `held.${id}`,
+      '0',
+    );
+    mkdirSync(place, { recursive: true });
+    // Shared, as it is for a moment: what goes with it would go from its source too.
+    execFileSync('mount', ['--rbind', source, place]);
+    return place;
+  };
+
+  test('are places of root alone while it is made, and are there no more when it is', async () => {
+    const before = await observe(scope());
+    await using provider = await openOwn();
+    const session = await provider.createSession({ mounts, resources: { memoryMb: 100 } });
+    const { sessionId: id } = session;
+    const places = readSources(id);
+    expect(places.map((place) => place.replace(/^.*\/held\./, ''))).toEqual([`${id}/0`, `${id}/1`, `${id}/0`]);
+    expect(places.filter((place) => existsSync(place))).toEqual([]);
+    const look = async () => (await session.exec('sh', ['-c', 'cat /all/file /one /again/file'])).stdout;
+    expect(await look()).toBe('keptkeptkept');
+    await session.update({ resources: { memoryMb: 120 } });
+    await session.stop({ timeoutMs: 100 });
+    await session.start();
+    expect([readSources(id), await look()]).toEqual([places, 'keptkeptkept']);
+    await session.stop({ timeoutMs: 100 });
+    await session.start({ runtime: 'runc' });
+    expect(await look()).toBe('keptkeptkept');
+    expect((await session.verify()).checks.filter(({ ok }) => !ok)).toEqual([]);
+    await session.stop({ timeoutMs: 100 });
+    await session.start({ runtime: 'kata' });
+    expect([readSources(id), await look()]).toEqual([places, 'keptkeptkept']);
+    await session.destroy();
+    expect(await settle({ ...scope(), ids: [id] }, before)).toEqual(before);
+  });
+
+  test('are never emptied, nor what is mounted in them: not by a destroy, a start or the reaper', async () => {
+    const below = join(source, 'below');
+    execFileSync('mount', ['-t', 'tmpfs', 'below', below]);
+    try {
+      writeFileSync(join(below, 'deep'), 'deep');
+      await using provider = await openOwn();
+      const before = await observe(scope());
+      const session = await provider.createSession({ mounts });
+      await session.stop({ timeoutMs: 100 });
+      leave(session.sessionId);
+      await session.start();
+      expect((await session.exec('cat', ['/all/file', '/all/below/deep'])).stdout).toBe('keptdeep');
+      const left = [leave(session.sessionId), leave('cadre-0123456789abcdef')];
+      await session.destroy();
+      expect((await provider.reap()).remains).toContain('cadre-0123456789abcdef');
+      expect(left.filter((place) => existsSync(place))).toEqual([]);
+      expect([readFileSync(file, 'utf8'), readFileSync(join(below, 'deep'), 'utf8')]).toEqual(['kept', 'deep']);
+      expect(await settle({ ...scope(), ids: [session.sessionId] }, before)).toEqual(before);
+    } finally {
+      execFileSync('umount', [below]);
+    }
+  });
+});
+
+test('a pool has sessions ready on kata; what cannot be brought into a guest is refused when it is taken', async () => {
+  const scope = { address: daemon.address, root: daemon.root, namespace, stateRoot };
+  const before = await observe(scope);
+  await using provider = await openOwn();
+  const pool = provider.pool({ min: 1, max: 2 });
+  await pool.ready();
+  await expect(pool.take({ secrets: [{ name: 'key', value: 'v' }] })).rejects.toMatchObject({
+    code: 'capability-mismatch',
+    mismatchedAttributes: ['secrets'],
+  });
+  const secrets = [{ name: 'KEY', value: 'planted', as: 'env' as const }];
+  const session = await pool.take({ env: { A: 'b' }, secrets });
+  expect([session.runtime, pool.stats().hits]).toEqual(['io.containerd.kata.v2', 1]);
+  expect((await session.exec('sh', ['-c', 'echo $A $KEY'])).stdout).toBe('b planted\n');
+  await session.destroy();
+  await pool.close();
+  expect(await settle({ ...scope, ids: [session.sessionId] }, before)).toEqual(before);
 });
 
 describe('escalation', () => {
