@@ -25,9 +25,11 @@ export async function probeServer(channel: Channel, signal?: AbortSignal): Promi
     return { version, uuid };
   } catch (error) {
     if (hasCode(error, 'canceled')) throw error;
-    throw new DriverError('unavailable', `no containerd answers at ${channel.address}: ${describe(error)}`, {
+    const reason = describe(error);
+    throw new DriverError('unavailable', `no containerd answers at ${channel.address}: ${reason}`, {
       operation: 'connect',
-      remedy: socketRemedy,
+      // A privileged process may lack the capability to open what is another user's.
+      remedy: /\bEACCES\b/.test(reason) ? 'let this process open the socket, which its user may not' : socketRemedy,
       cause: error,
     });
   }

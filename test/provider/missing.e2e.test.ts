@@ -1,7 +1,9 @@
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ContainerdProvider } from '../../src/index.js';
 import { context } from '../support/context.js';
@@ -51,6 +53,39 @@ describe('a socket that is none of containerd', () => {
     await provider.close();
     rmSync(address, { force: true });
   });
+});
+
+test.each([
+  ['root without the capability to open it', '--bounding-set=-all', 'unavailable', 'connect EACCES'],
+  ['an ordinary user', '--reuid=65534', 'failed-precondition', 'sessions need root'],
+])('a socket that may not be opened, by %s', async (_, privilege, code, text) => {
+  const directory = mkdtempSync(join(tmpdir(), 'unreadable-'));
+  const address = join(directory, 'containerd.sock');
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(address, resolve));
+  chownSync(address, 1, 1);
+  chmodSync(address, 0o600);
+  chmodSync(directory, 0o755);
+  const program = join(directory, 'program.ts');
+  const options = { image: 'absent:1', address, namespace: context.namespace, stateRoot: join(directory, 'state') };
+  writeFileSync(
+    program,
+    `import { ContainerdProvider } from '${new URL('../../src/index.ts', import.meta.url).pathname}';
+    const provider = new ContainerdProvider(${JSON.stringify(options)});
+    const started = Date.now();
+    const { code, message, remedy } = await provider.createSession().catch((error) => error);
+    console.log(JSON.stringify({ code, message, remedy, ms: Date.now() - started }));
+    await provider.close();`,
+  );
+  const command = [privilege, '--clear-groups', process.execPath, 'scripts/run-ts.mjs', program];
+  const printed = await promisify(execFile)('setpriv', command, { cwd: process.cwd() });
+  const { ms, ...error } = JSON.parse(printed.stdout);
+  expect(error).toMatchObject({ code, message: expect.stringContaining(text) });
+  if (code === 'unavailable') expect(error.remedy).toBe('let this process open the socket, which its user may not');
+  expect(ms).toBeLessThan(2_000);
+  expect(existsSync(options.stateRoot)).toBe(false);
+  await new Promise((resolve) => server.close(resolve));
+  rmSync(directory, { recursive: true });
 });
 
 describe('Kata without one part of it is refused, with how to get it, and never run on runc', () => {

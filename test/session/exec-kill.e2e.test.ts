@@ -176,7 +176,7 @@ describe('kill()', () => {
   test('SIGTERM lets the command end by itself, and then sweeps', async () => {
     const execution = await spawn(
       // What stays in a guest holds the stream open, and a loop over it does not end.
-      `trap "echo bye; exit 3" TERM; (trap "" TERM; sleep 4041) ${isKata ? '>/dev/null ' : ''}& echo up; while :; do sleep 0.02; done`,
+      `trap "echo bye; exit 3" TERM; (trap "" TERM; sleep 4041) ${isKata ? '>/dev/null 2>&1 ' : ''}& echo up; while :; do sleep 0.02; done`,
     );
     let seen = '';
     for await (const { data } of execution) {
