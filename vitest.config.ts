@@ -27,7 +27,6 @@ const MORE = [
   'mount-swap',
   'mounts',
   'network',
-  'recovery/allowlist',
   'recovery/lifecycle',
   'recovery/loss',
   'recovery/network',

@@ -30,6 +30,7 @@ export const dropped: Readonly<Record<RuntimeKind, Readonly<Partial<Record<Featu
     noNewPrivileges: byExec,
     apparmor: byGuest,
     userns: byGuest,
+    'network.host': 'another network, as the virtual machine of Kata has no part in the network of the host',
     'resources.memorySwapMb': 'nothing, as a guest of Kata has none of the swap of this host',
   },
   // `features.json` of the runtime-spec lists these as what a runtime may lack.
