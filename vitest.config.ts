@@ -7,6 +7,12 @@ import { SummaryReporter } from './test/support/summary-reporter.js';
 
 const E2E = 'test/**/*.e2e.test.ts';
 
+/**
+ * Directory of an installed package that end-to-end tests run instead of the sources: in the guest, where that is what
+ * users have, and where nothing of it has to be compiled.
+ */
+const PACKAGE = process.env.CADRE_TEST_PACKAGE;
+
 /** What holds of a session whatever runs it, once more through the recording shim (test/support/recording-shim) and crun. */
 const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input', 'exec-options', 'exec-spawn'];
 /** More of it, on one generation, as that matters to none. What is not here is told of in docs/testing.md. */
@@ -69,6 +75,7 @@ function nameSuite(name: string): string {
 
 function e2e(name: string, include: string[], groupOrder: number) {
   return {
+    resolve: { alias: PACKAGE === undefined ? [] : [{ find: /^(?:\.\.?\/)+src\//, replacement: `${PACKAGE}/dist/` }] },
     test: {
       name,
       include,

@@ -35,6 +35,7 @@ grep -qw cadre.color /proc/cmdline || export NO_COLOR=1
 read -r up _ </proc/uptime
 echo "guest: up after ${up} s, $(uname -r), $(cat /proc/1/comm), cgroup v2, AppArmor $(cat /sys/module/apparmor/parameters/enabled)" >/dev/hvc0
 cd /payload/repo
+export CADRE_TEST_PACKAGE=$PWD/node_modules/@cadre-dev/runtime-provider-containerd
 # The runs go side by side, as one does not fill the two processors: each has daemons of its own.
 run() { # number, arguments
   local number=$1
