@@ -22,11 +22,12 @@ static size_t count_of_jobs;
 
 /* What the reaper tells: when the command runs (or cannot), and when it has ended. The command tells its birth itself. */
 struct report {
-  uint32_t what; /* BORN, STARTED, FAILED or EXITED */
+  uint32_t what; /* BORN, STARTED, FAILED, EXITED, or DONE: nothing is left of it */
   uint32_t value, more;
 };
 
 #define BORN 0u
+#define DONE 1u
 #define LOOK_MS 100
 
 /* What the new process needs, all of it made before the fork. */
@@ -107,6 +108,12 @@ static _Noreturn void reap(const struct plan *plan) {
       /* Its number stays its own until the host has had the time to look at it, or needs it no more. */
       struct pollfd released = {.fd = status};
       if (plan->at_once) poll(&released, 1, LOOK_MS);
+      waitpid(pid, NULL, 0);
+      if (plan->at_once || waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) == 0) continue;
+      /* Our own end is work that the host need not wait behind. */
+      tell(status, DONE, 0, 0);
+      poll(&released, 1, LOOK_MS);
+      _exit(0);
     }
     waitpid(end.si_pid, NULL, 0);
   }
@@ -257,6 +264,15 @@ struct job *job_find_name(const char *name, size_t size) {
   return NULL;
 }
 
+static bool forget_reaper(pid_t pid) {
+  for (size_t index = 0; index < count_of_reapers; index++) {
+    if (reapers[index] != pid) continue;
+    reapers[index] = reapers[--count_of_reapers];
+    return true;
+  }
+  return false;
+}
+
 static void pump(struct job *job) {
   if (job->owner != NULL) connection_pump(job->owner);
 }
@@ -273,12 +289,8 @@ static void set_exit(struct job *job, uint32_t code) {
 void jobs_reaped(void) { has_strays = false; }
 
 void job_reaped(pid_t pid, int state) {
-  for (size_t index = 0; index < count_of_reapers; index++) {
-    if (reapers[index] != pid) continue;
-    reapers[index] = reapers[--count_of_reapers];
-    /* One that was killed leaves us what it stood for. */
-    if (state != 0) has_strays = true;
-  }
+  /* One that was killed leaves us what it stood for. */
+  if (forget_reaper(pid) && state != 0) has_strays = true;
   for (struct job *job = jobs, *next; job != NULL; job = next) {
     next = job->next;
     /* It may have been born and have ended since we last heard of it. */
@@ -321,6 +333,7 @@ static void on_status(void *subject, uint32_t events) {
   if (report.what == EXITED) return set_exit(job, report.value);
   if (report.what == FAILED) return fail(job, report.value, report.more);
   if (report.what == STARTED) return begun(job);
+  if (report.what == DONE) return (void)forget_reaper(job->reaper);
   job->pid = (pid_t)report.value;
   job->reaper = (pid_t)report.more;
 }

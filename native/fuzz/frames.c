@@ -163,9 +163,9 @@ static void play_commands(void) {
   if (pick(2) == 0) connections_flush();
   for (uint32_t left = pick(8); left > 0 && count_of_ends > 0; left--) {
     int fd = ends[pick((uint32_t)count_of_ends)];
-    /* BORN is 0. */
-    static const uint32_t reports[] = {0, STARTED, STARTED, EXITED, FAILED};
-    uint32_t report[3] = {reports[pick(5)], 1 + pick(1 << 20), 1 + pick(1 << 20)};
+    /* BORN is 0, DONE is 1. */
+    static const uint32_t reports[] = {0, STARTED, STARTED, EXITED, FAILED, 1};
+    uint32_t report[3] = {reports[pick(6)], 1 + pick(1 << 20), 1 + pick(1 << 20)};
     static char noise[16384];
     if (pick(2) == 0) {
       if (write(fd, report, sizeof report) < 0) continue;
