@@ -3,7 +3,6 @@ import { findShims } from '../../../src/session/leftovers.js';
 import type { Session } from '../../../src/session/session.js';
 import { readTask } from '../../../src/session/task.js';
 import { context } from '../../support/context.js';
-import { EXECUTOR } from '../../support/executor.js';
 import { observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
@@ -22,14 +21,14 @@ describe.each([
   ['its shim is killed', killShim, false],
   ['its shim is killed while containerd is down', killShim, true],
 ] as const)('a session when %s', (_, end, isDown) => {
-  // The kernel ends with a supervisor all that it ever started (pid_namespaces(7)), whoever can tell it.
-  const isTold = EXECUTOR === 'supervisor';
   // 1.6 asks the shim for what it has missed; the others take it for lost. A dead shim can tell nobody.
   const isKnown = end === killInit && (!isDown || context.generation === '1.6');
 
   test('is stopped with a code that is known or absent, and can be removed without a trace', async () => {
     const before = await observe(scope);
     const session = await provider.createSession();
+    // The kernel ends with a supervisor all that it ever started (pid_namespaces(7)), whoever can tell it.
+    const isTold = (await session.info()).executor === 'supervisor';
     const execution = await session.spawn('sh', ['-c', 'echo begun; sleep 1000']);
     const result = execution.result();
     result.catch(() => undefined);
