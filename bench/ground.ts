@@ -1,5 +1,5 @@
 /** The ground all peers share: one private containerd, one image, one spec, one private dockerd. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BUSYBOX_REFERENCE, buildDockerArchive } from '../test/support/busybox.js';
@@ -12,6 +12,9 @@ export const POLICY = { networkMode: 'none', resources: { memoryMb: 256, cpus: 1
 
 /** The only layer of the image that `buildDockerArchive` makes. */
 const LAYER = 'layer-0/layer.tar';
+
+/** Where a hybrid host has its controllers of v2 (systemd's name of it). */
+const UNIFIED = '/sys/fs/cgroup/unified';
 
 export interface Ground {
   readonly daemon: Daemon;
@@ -54,6 +57,17 @@ export async function layGround(generation: Generation, defer: (undo: () => unkn
   run('tar', ['-x', '-f', ground.archive, '-C', root, LAYER], {});
   run('tar', ['-x', '-f', join(root, LAYER), '-C', ground.rootfs], {});
   return ground;
+}
+
+/** The same on another containerd, which sees plain control groups where the host has hybrid ones; its runtime does too. */
+export async function layPlainGround(ground: Ground, defer: (undo: () => unknown) => void): Promise<Ground> {
+  const { generation } = ground.daemon;
+  const isHybrid = existsSync(UNIFIED);
+  const daemon = await startDaemon({ generation, ...(isHybrid ? { prelude: `umount ${UNIFIED}` } : {}) });
+  defer(() => daemon.stop());
+  const plain = { ...ground, daemon, address: daemon.address, namespace: nameNamespace() };
+  runCtr(plain, 'images', 'import', plain.archive);
+  return plain;
 }
 
 export function runCtr({ address, namespace }: Ground, ...args: readonly string[]): string {

@@ -1,7 +1,7 @@
 /** The phases of a run. In each round every peer has its turn, in an order that is shuffled anew. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { nameGrowth, type Readings } from './metrics.js';
-import type { PhaseName } from './options.js';
+import { LEAN, type PhaseName } from './options.js';
 import type { Peer } from './peer.js';
 import type { Plan } from './plan.js';
 import type { Roster } from './roster.js';
@@ -70,36 +70,51 @@ export class Course {
 
   async warm(): Promise<void> {
     const { warmBusy, warmIdle, warmRate } = this.#plan;
-    await this.#withSessions(async () => {
-      await this.#rotate(warmBusy.rounds, 0, async (peer) => {
-        const { ms, period } = await this.#ask<WarmAnswer>(peer, 'warm', warmBusy.burst);
-        return () => {
-          // What another peer left to be done falls into the first one.
-          for (const value of ms.slice(1)) this.#readings.add('warm.busy', peer.name, value, 0);
-          for (const value of period.slice(1)) this.#readings.add('warm.period', peer.name, value, 0);
-        };
-      });
-      await this.#rotate(warmIdle.rounds, warmIdle.gapMs, async (peer, gap) => {
-        const { ms } = await this.#ask<WarmAnswer>(peer, 'warm', 1);
-        return () => this.#readings.add('warm.idle', peer.name, ms[0] as number, gap);
-      });
-      await this.#rotate(warmRate.rounds, 0, async (peer, gap) => {
-        const { count, ms } = await this.#ask<RateAnswer>(peer, 'execs', warmRate.width, warmRate.ms);
-        return () => this.#readings.add('warm.rate', peer.name, count / (ms / 1000), gap);
-      });
+    await this.#withSessions(async (all) => {
+      await this.#rotate(
+        warmBusy.rounds,
+        0,
+        async (peer) => {
+          const { ms, period } = await this.#ask<WarmAnswer>(peer, 'warm', warmBusy.burst);
+          return () => {
+            // What another peer left to be done falls into the first one.
+            for (const value of ms.slice(1)) this.#readings.add('warm.busy', peer.name, value, 0);
+            for (const value of period.slice(1)) this.#readings.add('warm.period', peer.name, value, 0);
+          };
+        },
+        { peers: all },
+      );
+      await this.#rotate(
+        warmIdle.rounds,
+        warmIdle.gapMs,
+        async (peer, gap) => {
+          const { ms } = await this.#ask<WarmAnswer>(peer, 'warm', 1);
+          return () => this.#readings.add('warm.idle', peer.name, ms[0] as number, gap);
+        },
+        { peers: all },
+      );
+      await this.#rotate(
+        warmRate.rounds,
+        0,
+        async (peer, gap) => {
+          const { count, ms } = await this.#ask<RateAnswer>(peer, 'execs', warmRate.width, warmRate.ms);
+          return () => this.#readings.add('warm.rate', peer.name, count / (ms / 1000), gap);
+        },
+        { peers: all },
+      );
     });
   }
 
   async stream(): Promise<void> {
     const { rounds, bytes, gapMs } = this.#plan.stream;
-    await this.#withSessions(async () => {
+    await this.#withSessions(async (all) => {
       for (const [verb, key] of [
         ['streamOut', 'out'],
         ['streamRead', 'read'],
         ['streamIn', 'in'],
       ] as const) {
         // The Readable is a second way of ours alone, and no one's to be compared with.
-        const peers = verb === 'streamRead' ? this.#peers.filter(({ name }) => name === 'ours') : this.#peers;
+        const peers = verb === 'streamRead' ? all.filter(({ name }) => name === 'ours') : all;
         for (const peer of peers) await this.#ask(peer, verb, WARM_UP_BYTES);
         const measure = async (peer: Peer, gap: number) => {
           const { ms, cpuMs } = await this.#ask<StreamAnswer>(peer, verb, bytes);
@@ -187,9 +202,10 @@ export class Course {
     }
   }
 
-  async #withSessions(use: () => Promise<void>): Promise<void> {
-    for (const peer of this.#peers) await this.#ask(peer, 'open');
-    await use();
-    for (const peer of this.#peers) await this.#ask(peer, 'close');
+  async #withSessions(use: (peers: readonly Peer[]) => Promise<void>): Promise<void> {
+    const peers = this.#peers.filter(({ name }) => !LEAN.includes(name));
+    for (const peer of peers) await this.#ask(peer, 'open');
+    await use(peers);
+    for (const peer of peers) await this.#ask(peer, 'close');
   }
 }

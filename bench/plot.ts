@@ -5,6 +5,8 @@ import { FAINT, INK, renderBar, renderDocument, renderDot, renderLine, renderTex
 
 const COLORS: Record<PeerName, string> = {
   ours: '#d1581f',
+  shared: '#4daf7c',
+  crun: '#8c6bb1',
   task: '#7b3fa0',
   go: '#2f6fb4',
   ctr: '#84a9cf',

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildGoPeer, buildLibrary, installPackages } from './build.js';
 import { startDockerd } from './dockerd.js';
-import { type Ground, POLICY } from './ground.js';
+import { type Ground, layPlainGround, POLICY } from './ground.js';
 import { readVersion } from './machine.js';
 import type { PeerName } from './options.js';
 import { Peer, type PeerCommand } from './peer.js';
@@ -38,11 +38,13 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
   // First, asked for or not: its spec is everybody's, with an init that needs nobody at the other end of a socket.
   const task = await attempt('task', () => {
     buildLibrary();
-    return describeOurs(ground, [], 'task');
+    return describeOurs(ground, { name: 'task', executor: 'task' });
   });
   const spec = await writeTemplate(ground, task);
   const describe: Record<Exclude<PeerName, 'task'>, () => PeerCommand | Promise<PeerCommand>> = {
     ours: () => describeOurs(ground),
+    shared: () => describeOurs(ground, { name: 'shared', shimGroup: 'bench' }),
+    crun: () => describeCrun(ground, defer),
     go: () => describeGo(ground, 'go', 'client'),
     ctr: () => describeGo(ground, 'ctr', 'ctr'),
     runc: () => describeGo(ground, 'runc', 'runc'),
@@ -52,7 +54,7 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
     const peer = name === 'task' ? task : await attempt(name, describe[name]);
     if (peer) peers.push(peer);
   }
-  const commands = { ours: () => describeOurs(ground, holdFlags), go: () => describeGo(ground, 'go', 'client') };
+  const commands = { ours: () => describeOurs(ground, {}, holdFlags), go: () => describeGo(ground, 'go', 'client') };
   const holders = peers.flatMap(({ name }) =>
     name === 'ours' || name === 'go' ? [{ name, start: () => Peer.start(commands[name]()) }] : [],
   );
@@ -65,12 +67,23 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
  */
 const holdFlags = ['--expose-gc', '--max-semi-space-size=1'];
 
-function describeOurs(ground: Ground, flags: readonly string[] = [], name: 'ours' | 'task' = 'ours'): PeerCommand {
+function describeOurs(
+  ground: Ground,
+  { name = 'ours', ...more }: { name?: PeerName; executor?: string; shimGroup?: string; runtimeBinary?: string } = {},
+  flags: readonly string[] = [],
+): PeerCommand {
   const scratch = ground.scratch(name);
-  const executor = name === 'task' ? { executor: name } : {};
-  const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY, ...executor });
+  const settings = JSON.stringify({ ...pickSettings(ground), scratch, policy: POLICY, ...more });
   const command = [process.execPath, ...flags, script('ours'), settings];
   return { name, version: `dist on node ${process.version}`, command, log: nameLog(scratch) };
+}
+
+/** On a containerd of its own: beside those of v1, crun refuses the hierarchy of v2 that a hybrid host has. */
+async function describeCrun(ground: Ground, defer: Defer): Promise<PeerCommand> {
+  installPackages('crun');
+  const plain = await layPlainGround(ground, defer);
+  const { version, ...peer } = describeOurs(plain, { name: 'crun', runtimeBinary: '/usr/bin/crun' });
+  return { ...peer, version: `${readVersion('crun', ['--version'])}, ${version}` };
 }
 
 function describeGo(ground: Ground, name: PeerName, mode: string): PeerCommand {

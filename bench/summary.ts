@@ -1,5 +1,5 @@
 import { type HoldReading, METRICS, type Metric, nameGrowth, type Readings } from './metrics.js';
-import type { PeerName } from './options.js';
+import { LEAN, type PeerName } from './options.js';
 import { compareMedians, findMedian, findQuantile, fitSlope, type Ratio } from './stats.js';
 
 interface PeerFigures {
@@ -15,6 +15,8 @@ export interface MetricSummary extends Metric {
   readonly peers: Partial<Record<PeerName, PeerFigures>>;
   /** Ours divided by theirs. */
   readonly ratios: Partial<Record<PeerName, Ratio>>;
+  /** What our own peers take, divided by what the Go client takes. */
+  readonly leanRatios: Partial<Record<PeerName, Ratio>>;
 }
 
 /** What one more live session costs the process that holds it. */
@@ -55,7 +57,9 @@ export function summarizeHolds({ holds }: Readings): HoldSummary[] {
 function summarizeMetric(metric: Metric, readings: Readings): MetricSummary {
   const peers: Partial<Record<PeerName, PeerFigures>> = {};
   const ratios: Partial<Record<PeerName, Ratio>> = {};
+  const leanRatios: Partial<Record<PeerName, Ratio>> = {};
   const ours = readings.values(metric.key, 'ours');
+  const go = readings.values(metric.key, 'go');
   for (const [name, reading] of Object.entries(readings.samples[metric.key] ?? {})) {
     const peer = name as PeerName;
     const { values, gaps } = reading;
@@ -66,8 +70,9 @@ function summarizeMetric(metric: Metric, readings: Readings): MetricSummary {
       gapMs: findMedian(gaps),
     };
     if (peer !== 'ours' && ours.length > 0) ratios[peer] = compareMedians(ours, values);
+    if (LEAN.includes(peer) && go.length > 0) leanRatios[peer] = compareMedians(values, go);
   }
-  return { ...metric, peers, ratios };
+  return { ...metric, peers, ratios, leanRatios };
 }
 
 function describeGrowth(alive: number): Metric {

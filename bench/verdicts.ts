@@ -18,11 +18,15 @@ interface RatioRule {
   readonly key: string;
   readonly peer: PeerName;
   readonly limit: number;
+  /** Of ours with a difference. Defaults to ours as it comes. */
+  readonly of?: PeerName;
 }
 
 const ratioRules: readonly RatioRule[] = [
   { key: 'cold.total', peer: 'go', limit: 0.95 },
   { key: 'cold.total', peer: 'docker', limit: 0.5 },
+  { key: 'cold.total', of: 'crun', peer: 'go', limit: 0.65 },
+  { key: 'cold.total', of: 'shared', peer: 'go', limit: 0.95 },
   { key: 'warm.busy', peer: 'go', limit: 0.05 },
   { key: 'warm.idle', peer: 'go', limit: 0.05 },
   { key: 'out.rate', peer: 'go', limit: 2.5 },
@@ -46,13 +50,13 @@ const SESSION_KB = 30;
 
 export function judge(metrics: readonly MetricSummary[], holds: readonly HoldSummary[]): Verdict[] {
   const find = (key: string) => metrics.find((metric) => metric.key === key);
-  const ratios = ratioRules.flatMap(({ key, peer, limit }): Verdict[] => {
+  const ratios = ratioRules.flatMap(({ key, of = 'ours', peer, limit }): Verdict[] => {
     const metric = find(key);
-    const ratio = metric?.ratios[peer];
+    const ratio = of === 'ours' ? metric?.ratios[peer] : metric?.leanRatios[of];
     if (metric === undefined || ratio === undefined) return [];
     const { sign, met } = compare(metric, ratio.value, limit);
     const [low, high] = ratio.interval ?? [Number.NaN, Number.NaN];
-    const claim = `${metric.label.trim()}: ours / ${peer} ${sign} ${limit.toFixed(2)}`;
+    const claim = `${metric.label.trim()}: ${of} / ${peer} ${sign} ${limit.toFixed(2)}`;
     return [{ claim, ...ratio, limit, met, close: low <= limit && limit <= high }];
   });
   const values = valueRules.flatMap(({ key, limit }): Verdict[] => {

@@ -3,12 +3,15 @@ import { once } from 'node:events';
 import { ContainerdProvider } from '@cadre-dev/runtime-provider-containerd';
 import { serve } from './serve.mjs';
 
-const { address, namespace, image, scratch, policy, executor } = JSON.parse(process.argv[2] ?? '{}');
-const provider = new ContainerdProvider({ image, address, namespace, stateRoot: scratch, executor });
+const settings = JSON.parse(process.argv[2] ?? '{}');
+const { address, namespace, image, scratch, policy, executor, runtimeBinary, shimGroup } = settings;
+const provider = new ContainerdProvider({ image, address, namespace, stateRoot: scratch, executor, runtimeBinary });
+// Whoever shares a shim finds one that somebody else has started.
+if (shimGroup) await provider.createSession({ ...policy, shimGroup });
 
 await serve({
   async create() {
-    const session = await provider.createSession(policy);
+    const session = await provider.createSession({ ...policy, shimGroup });
     return {
       id: session.sessionId,
       exec: ([command, ...args], streams) => runCommand(session, command, args, streams),

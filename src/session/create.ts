@@ -162,7 +162,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     connecting?.catch(() => undefined);
     const owner = resolveUser(user, files);
     if (hasSecretsMount(record, secrets)) await writeSecrets(directory, secrets, mapUser(owner, userns));
-    if (record.asked.executor === 'supervisor') await makeDoor(directory, mapUser(owner, userns));
+    if (record.asked.executor === 'supervisor') makeDoor(directory, mapUser(owner, userns));
     const own = listOwnBinds(context, request);
     const spec = buildSpec(owner, keepRestrictions([...pins.list, ...own], userns));
     undo.defer('use of volumes', () => noteUse(context, record.volumes), options);
@@ -192,10 +192,14 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   await using _held = await holdSources(context, record, pins.list);
   checkAborted(signal);
   const io = await prepareIo(directory, record);
+  let seenPid: number | undefined;
   const creating = undo.acquire(
     'task',
-    () => createTask(context, record, rootfs, io),
-    () => whenOurs(() => removeStuckTask(context, record)),
+    async () => {
+      seenPid = await createTask(context, record, rootfs, io);
+      return seenPid;
+    },
+    () => whenOurs(() => removeStuckTask(context, record, seenPid)),
   );
   // Of the runtime's own making, see nameNetns.
   connecting ??= creating.then((pid) => connectNetwork(context, record, pid));

@@ -24,7 +24,7 @@ import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { removeSessionTask, removeStuckTask } from './remove.js';
 import { withRootfs } from './rootfs-state.js';
-import { closeDoor, makeDoor } from './supervisor/door.js';
+import { beginCommand, closeDoor, makeDoor } from './supervisor/door.js';
 import { createTask, describeInit, type Init, readMounts, readTask, startTask } from './task.js';
 
 /** For how long the init may take to get to the command, in ms. */
@@ -52,18 +52,7 @@ export interface MainStart {
  */
 export async function startMain(channel: Channel, { record, directory, init, spec }: MainStart): Promise<void> {
   const { id } = record;
-  if (record.asked.executor === 'supervisor') {
-    await startTask(channel, id);
-    try {
-      return await closeDoor(directory, listCommand(spec)[0]);
-    } catch (error) {
-      // It ends with the command that it could not run; the state that is told next is to be the new one.
-      await channel
-        .unary(TasksService.wait, { containerId: id, execId: '' }, { deadlineMs: START_MS })
-        .catch(() => undefined);
-      throw error;
-    }
-  }
+  if (record.asked.executor === 'supervisor') return startSupervised(channel, { id, directory, spec });
   if (record.command === undefined || init.cgroup === undefined) return startTask(channel, id);
   await using log = await open(nameLog(directory, record.command.terminal ? 'stdout' : 'stderr'), 'r');
   const { size } = await log.stat();
@@ -75,6 +64,34 @@ export async function startMain(channel: Channel, { record, directory, init, spe
   if (reason === undefined) return;
   const [code, what] = codes[reason] ?? ['invalid-argument', `cannot be run: ${reason}`];
   throw new DriverError(code, `command ${JSON.stringify(listCommand(spec)[0])} ${what}`, { operation: 'start' });
+}
+
+async function startSupervised(
+  channel: Channel,
+  { id, directory, spec }: Pick<MainStart, 'directory' | 'spec'> & { id: string },
+): Promise<void> {
+  const failed = new AbortController();
+  const closed = closeDoor(directory, failed.signal);
+  // Told where it is awaited.
+  closed.catch(() => undefined);
+  try {
+    await startTask(channel, id);
+  } catch (error) {
+    failed.abort();
+    await closed.catch(() => undefined);
+    throw error;
+  }
+  const [command] = listCommand(spec);
+  try {
+    await closed;
+    if (command !== undefined) await beginCommand(directory, command);
+  } catch (error) {
+    // It ends with the command that it could not run; the state that is told next is to be the new one.
+    await channel
+      .unary(TasksService.wait, { containerId: id, execId: '' }, { deadlineMs: START_MS })
+      .catch(() => undefined);
+    throw error;
+  }
 }
 
 /** What a session is once it was started again. */
@@ -117,7 +134,7 @@ async function restart(context: SessionContext, { id, directory, runtime }: Rest
   const { record, spec } = move ?? { record: before, spec: document };
   const isPlugged = await renewNetwork(context, record);
   if (record.asked.executor === 'supervisor') {
-    await makeDoor(directory, mapUser(spec.process.user, record.asked.policy.userns));
+    makeDoor(directory, mapUser(spec.process.user, record.asked.policy.userns));
   }
   await using pins = await pinAgain(context, id, spec);
   await using _held = await holdSources(context, record, pins.list);

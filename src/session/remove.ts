@@ -103,17 +103,18 @@ async function clear(context: SessionContext, id: string): Promise<boolean> {
 export async function removeSessionTask(
   { channel, directory }: SessionContext,
   { id, asked }: Pick<SessionRecord, 'id'> & Partial<Pick<SessionRecord, 'asked'>>,
+  initPid?: number,
 ): Promise<void> {
-  await drainFifos(join(directory, id), () => removeTask(channel, id));
+  await drainFifos(join(directory, id), () => removeTask(channel, id, initPid));
   const { address, namespace } = channel;
   removeSocket({ address, namespace, id });
   if (asked?.shimGroup !== undefined) await removeGroupSocket({ address, namespace, id: asked.shimGroup });
 }
 
 /** The same, with a shim and a guest that stayed when the creation never returned: containerd does not know of them. */
-export async function removeStuckTask(context: SessionContext, record: SessionRecord): Promise<void> {
+export async function removeStuckTask(context: SessionContext, record: SessionRecord, initPid?: number): Promise<void> {
   const { id, runtime } = record;
-  await removeSessionTask(context, record);
+  await removeSessionTask(context, record, initPid);
   // runc's shim never stays, and to look for it takes as long as to destroy a session.
   if (runtime === RUNC) return;
   const { address, namespace } = context.channel;

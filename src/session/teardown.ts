@@ -45,15 +45,18 @@ async function isRunning(channel: Channel, target: ExecTarget): Promise<boolean>
   return process !== undefined;
 }
 
-/** Kills everything in the session and removes its task; resolves when the daemon knows of no task any more. */
-export async function removeTask(channel: Channel, containerId: string): Promise<void> {
+/**
+ * Kills everything in the session and removes its task; resolves when the daemon knows of no task any more. `initPid` is that
+ * of the init when it was last seen, which saves asking for it.
+ */
+export async function removeTask(channel: Channel, containerId: string, initPid?: number): Promise<void> {
   const target = { containerId, execId: '' };
   const until = Date.now() + TASK_GONE_MS;
   for (;;) {
     try {
       // Wait is on its way before the kill, which saves its time.
       const ended = channel.unary(TasksService.wait, target, { deadlineMs: Math.max(1, until - Date.now()) });
-      await Promise.all([ended, killInit(channel, containerId)]);
+      await Promise.all([ended, killInit(channel, containerId, initPid)]);
       await channel.unary(TasksService.delete, { containerId }, { deadlineMs: 30_000 });
       return;
     } catch (error) {
@@ -74,16 +77,21 @@ export async function removeTask(channel: Channel, containerId: string): Promise
  * Ends the init, and the kernel with it all of its pid namespace (pid_namespaces(7)). By kill(2) where the process is
  * seen to be this session's: the same call by way of the daemon starts runc, at a fifth of the time of a destroy.
  */
-async function killInit(channel: Channel, containerId: string): Promise<void> {
+async function killInit(channel: Channel, containerId: string, initPid?: number): Promise<void> {
   const target = { containerId, execId: '' };
+  if (initPid !== undefined && killSeen(initPid, containerId)) return;
   // Of a shim that just died Get says "not found" at once, long before the daemon has cleared it: only Wait tells.
   const { process: init } = await channel.unary(TasksService.get, target).catch(() => ({ process: undefined }));
-  if (init !== undefined && isInitOf(init.pid, containerId)) {
-    // A frozen process does not die before it is thawed.
-    findCgroup(init.pid)?.thaw();
-    if (sendKill(init.pid)) return;
-  }
+  if (init !== undefined && killSeen(init.pid, containerId)) return;
   await channel.unary(TasksService.kill, { ...target, signal: SIGKILL, all: true }).catch(() => undefined);
+}
+
+/** False when it is not seen to be the session's init. */
+function killSeen(pid: number, containerId: string): boolean {
+  if (!isInitOf(pid, containerId)) return false;
+  // A frozen process does not die before it is thawed.
+  findCgroup(pid)?.thaw();
+  return sendKill(pid);
 }
 
 /** Whether the pid is still that of this session's init, and no later process's. */

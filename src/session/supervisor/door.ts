@@ -1,5 +1,4 @@
-import { readlinkSync, statSync } from 'node:fs';
-import { chown, mkdir, rename, rm, rmdir } from 'node:fs/promises';
+import { chownSync, mkdirSync, readlinkSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -45,13 +44,14 @@ export function nameDoor(directory: string): string {
   return join(directory, 'door');
 }
 
-export async function makeDoor(directory: string, { uid, gid }: OciUser): Promise<void> {
+/** By calls of a few microseconds each, for which no other thread has to be waited for. */
+export function makeDoor(directory: string, { uid, gid }: OciUser): void {
   const door = nameDoor(directory);
-  await rm(nameSocket(directory), { force: true });
-  await rm(door, { recursive: true, force: true });
+  rmSync(nameSocket(directory), { force: true });
+  rmSync(door, { recursive: true, force: true });
   try {
-    await mkdir(door, { mode: 0o700 });
-    await chown(door, uid, gid);
+    mkdirSync(door, { mode: 0o700 });
+    chownSync(door, uid, gid);
   } catch (cause) {
     throw describeFileFailure(`${door} cannot be made`, cause);
   }
@@ -59,25 +59,29 @@ export async function makeDoor(directory: string, { uid, gid }: OciUser): Promis
 
 /**
  * Takes the socket out of the session's sight before anything of the user's runs, and the directory with it, so that
- * nothing inside can ever stand in for the supervisor. Then the session's own command is started.
+ * nothing inside can ever stand in for the supervisor. To be begun beside the start, which tells of itself later than the
+ * supervisor does; an abort gives up.
  */
-export async function closeDoor(directory: string, command: string | undefined): Promise<void> {
+export async function closeDoor(directory: string, signal: AbortSignal): Promise<void> {
   const door = nameDoor(directory);
   for (const until = Date.now() + OPEN_MS; ; await sleep(POLL_MS)) {
     try {
-      await rename(join(door, 'socket'), nameSocket(directory));
+      renameSync(join(door, 'socket'), nameSocket(directory));
       break;
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
-      if (Date.now() < until) continue;
+      if (Date.now() < until && !signal.aborted) continue;
       throw new DriverError('unavailable', `the supervisor was not there after ${OPEN_MS} ms`, {
         operation: 'start',
         cause,
       });
     }
   }
-  await rmdir(door);
-  if (command === undefined) return;
+  rmdirSync(door);
+}
+
+/** Starts the session's own command. */
+export async function beginCommand(directory: string, command: string): Promise<void> {
   const link = await Link.open(nameSocket(directory));
   try {
     const [begun] = await link.ask(request.begin, () => true);
