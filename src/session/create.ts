@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
+import { settle } from '../core/settle.js';
 import {
   type Container,
   ContainersService,
@@ -145,6 +146,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       options,
     );
   const directory = join(context.directory, id);
+  const hasVolumes = record.volumes !== undefined;
   let connecting: Promise<void> | undefined;
   const recordSession = async (files: UserFiles) => {
     const removeFiles = async () => {
@@ -166,7 +168,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     const own = listOwnBinds(context, request);
     const spec = buildSpec(owner, keepRestrictions([...pins.list, ...own], userns));
     undo.defer('use of volumes', () => noteUse(context, record.volumes), options);
-    await undo.acquire(
+    const recording = undo.acquire(
       'container',
       () =>
         leased.unary(ContainersService.create, {
@@ -175,6 +177,8 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       () => whenOurs(() => removeRecord(channel, id)),
       options,
     );
+    // Volumes are made when the record is there.
+    await settle([recording, hasVolumes ? Promise.resolve() : pins.addOwn(own)]);
     return { owner, own, spec };
   };
   const known = isRandom && base === undefined ? context.userFiles.get(image.chainId) : undefined;
@@ -188,7 +192,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
 
   checkIdMap(rootfs, userns);
   await takeVolumes(context, record.volumes ?? [], mapUser(owner, userns));
-  await pins.addOwn(own);
+  if (hasVolumes) await pins.addOwn(own);
   await using _held = await holdSources(context, record, pins.list);
   checkAborted(signal);
   const io = await prepareIo(directory, record);
@@ -248,12 +252,6 @@ function describeContainer(
     extensions: { [EXTENSION]: buildExtension(record) },
     sandbox: '',
   };
-}
-
-/** Waits for all, so that nothing is still under way when the undo begins; then fails with the first failure. */
-export async function settle<T extends readonly Promise<unknown>[]>(work: readonly [...T]) {
-  await Promise.allSettled(work);
-  return Promise.all(work);
 }
 
 function checkAborted(signal: AbortSignal | undefined): void {

@@ -33,12 +33,13 @@ export async function checkMounts(
 ): Promise<void> {
   if (hidesProcesses(record)) return checkSources(context, pins, record);
   const root = `/proc/${pid}/root`;
-  for (const { destination } of mounts) await checkPlace(root, destination);
+  const resolve = openResolver(root);
+  await Promise.all(mounts.map(({ destination }) => checkPlace(resolve, destination)));
   if (pins.length === 0) return;
   const places = new Map<string, Pin | undefined>();
   for (const { destination } of mounts) {
     const pin = pins.find(({ target }) => target === destination);
-    places.set(await resolveInside(root, destination), pin);
+    places.set(await resolve(destination), pin);
   }
   const table = readMountTable(pid);
   const refuse = (pin: Pin, what: string) =>
@@ -47,7 +48,7 @@ export async function checkMounts(
   const [forbidden] = await findForbidden(context, pins);
   if (forbidden !== undefined) throw createInputError('mounts', [forbidden]);
   for (const pin of pins) {
-    const place = await resolveInside(root, pin.target);
+    const place = await resolve(pin.target);
     const stats = await lstat(join(root, place), { bigint: true }).catch(() => undefined);
     const isMounted = table.some(({ point }) => point === place);
     if (!isMounted || stats?.dev !== pin.device || stats.ino !== pin.inode) {
@@ -87,10 +88,10 @@ async function checkSources(
  * A link of the image must not lead a mount to where the kernel's own files are: a tmpfs there, which runc lets be, keeps
  * the runtime from confining the session (CVE-2019-16884).
  */
-async function checkPlace(root: string, destination: string): Promise<void> {
+async function checkPlace(resolve: Resolve, destination: string): Promise<void> {
   const isKernels = (path: string) => kernelPlaces.some((directory) => isWithin(path, directory));
   if (isKernels(destination)) return;
-  const place = await resolveInside(root, destination);
+  const place = await resolve(destination);
   if (!isKernels(place)) return;
   const what = `mount at ${destination}: the image has a link there, to ${place}`;
   throw new DriverError('aborted', what, { operation: 'check mounts' });
@@ -100,20 +101,34 @@ function byLength(one: string, other: string): number {
   return other.length - one.length;
 }
 
-/** Where a path of the session leads to inside. Its links are read and never followed: to the kernel they lead out. */
-export async function resolveInside(root: string, path: string): Promise<string> {
-  let resolved = '/';
-  const rest = path.split('/').filter(Boolean);
-  for (let links = 0; rest.length > 0; ) {
-    const next = posix.join(resolved, rest.shift() as string);
+/** Where a path of the session leads to inside. */
+type Resolve = (path: string) => Promise<string>;
+
+/**
+ * For many paths of one session at one time: a name that several have in common is looked at once. Its links are read and never
+ * followed: to the kernel they lead out.
+ */
+export function openResolver(root: string): Resolve {
+  const links = new Map<string, Promise<string | undefined>>();
+  const readOnce = (place: string) => {
     // EINVAL: it is no link. A place that is not there is found out by what is missing in it.
-    const link = await readlink(join(root, next)).catch(() => undefined);
-    if (link === undefined) resolved = next;
-    else if (++links > MOST_LINKS) throw new DriverError('aborted', `too many links in ${path} of the session`);
-    else {
-      rest.unshift(...link.split('/').filter(Boolean));
-      if (link.startsWith('/')) resolved = '/';
+    const link = links.get(place) ?? readlink(join(root, place)).catch(() => undefined);
+    links.set(place, link);
+    return link;
+  };
+  return async (path) => {
+    let resolved = '/';
+    const rest = path.split('/').filter(Boolean);
+    for (let followed = 0; rest.length > 0; ) {
+      const next = posix.join(resolved, rest.shift() as string);
+      const link = await readOnce(next);
+      if (link === undefined) resolved = next;
+      else if (++followed > MOST_LINKS) throw new DriverError('aborted', `too many links in ${path} of the session`);
+      else {
+        rest.unshift(...link.split('/').filter(Boolean));
+        if (link.startsWith('/')) resolved = '/';
+      }
     }
-  }
-  return resolved;
+    return resolved;
+  };
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { addSuppressed, DriverError } from '../../core/error.js';
+import { settle } from '../../core/settle.js';
 import {
   type Container,
   ContainersService,
@@ -9,7 +10,7 @@ import { mergeEnv } from '../../spec/environment.js';
 import type { OciSpec } from '../../spec/types.js';
 import { mapUser } from '../../spec/userns.js';
 import type { SessionContext } from '../context.js';
-import { type CreateRequest, createSession, settle } from '../create.js';
+import { type CreateRequest, createSession } from '../create.js';
 import { findRecord, readSpec } from '../find.js';
 import { classifyNetwork } from '../network.js';
 import { buildExtension, buildLabels, EXTENSION, packSpec, type SessionRecord } from '../record.js';

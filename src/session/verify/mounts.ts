@@ -2,7 +2,7 @@ import { lstatSync } from 'node:fs';
 import { isDeepStrictEqual } from 'node:util';
 import { isWithin } from '../../policy/mounts.js';
 import type { OciMount, OciSpec } from '../../spec/types.js';
-import { resolveInside } from '../mount-check.js';
+import { openResolver } from '../mount-check.js';
 import { findTop, locate, type MountEntry, readMountTable } from '../mount-table.js';
 import { type Check, check, judge } from './check.js';
 import { defaultDevices } from './device-nodes.js';
@@ -22,7 +22,8 @@ export async function checkMounts(spec: OciSpec, pid: number): Promise<Check[]> 
   const isRemade = (path: string) => readonlyPaths.includes(path);
   const last = new Map<string, OciMount>();
   // An image may have a link where something is to be mounted.
-  for (const mount of spec.mounts) last.set(await resolveInside(`/proc/${pid}/root`, mount.destination), mount);
+  const resolve = openResolver(`/proc/${pid}/root`);
+  for (const mount of spec.mounts) last.set(await resolve(mount.destination), mount);
   return [
     check('root.readonly', spec.root.readonly, root?.options.includes('ro'), source),
     ...[...last].map(([place, mount]) => {
