@@ -26,7 +26,7 @@ export interface Machine {
 
 /**
  * `no_timer_check`: on a busy host the kernel's test of its timer, which is one of time, fails under emulation and ends in a
- * panic (kernel-parameters.txt). `mitigations=off`: an emulated processor has no flaws to work round, at a tenth of the time.
+ * panic (kernel-parameters.txt). `mitigations=off`: an emulated processor has no flaws to work round.
  */
 const KERNEL = ['console=ttyS0 loglevel=4 panic=-1 no_timer_check mitigations=off root=/dev/vda rw init=/sbin/vm-init'];
 
