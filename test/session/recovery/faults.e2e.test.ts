@@ -13,7 +13,7 @@ test('a session whose reader died is usable from another process, its execs can 
   const before = await observe(scope);
   const worker = new Worker(options);
   const id = await worker.tell('create', { ttlMs: 600_000 });
-  await worker.tell('spawn', id, 'yes | head -c 1000000; echo done; exit 6');
+  await worker.tell('spawn', id, 'yes | head -c 8000000; echo done; exit 6');
   await worker.kill();
   const session = await provider.connect(id);
   expect((await session.exec('echo', ['usable'])).stdout).toBe('usable\n');
