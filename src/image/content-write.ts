@@ -5,8 +5,10 @@ import {
 } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { BidiMethod } from '../rpc/method.js';
 
-/** Bytes of one write. Measured: 1 MiB is two to three times as fast as 64 KiB. */
-const PIECE_BYTES = 1024 * 1024;
+/** Bytes of one write. Measured: 64 KiB take twice the CPU time of 1 MiB, and that a third more than 4 MiB. */
+const PIECE_BYTES = 4 * 1024 * 1024;
+/** What has waited for so long, in ms, is written as it is: it is lost if we die, and others look whether we come further. */
+const PIECE_MS = 250;
 /** Left free before the bytes, for the other fields of the request. */
 const HEAD_BYTES = 8192;
 /** Tag of the field `data`: number 6, with a length (protobuf encoding, "Message Structure"). */
@@ -42,24 +44,34 @@ export function encodeWrite(fields: Omit<WriteContentRequest, 'data'>, piece?: P
   return buffer.subarray(start, start + encoded.length + data.length);
 }
 
-/** Gathers small chunks into pieces, without the first `skip` bytes. */
+/** Gathers small chunks into pieces, without the first `skip` bytes. What came before a failure is given before it. */
 export async function* gatherPieces(data: AsyncIterable<Uint8Array>, skip: number): AsyncGenerator<Piece> {
   const buffer = Buffer.allocUnsafeSlow(HEAD_BYTES + PIECE_BYTES);
   let end = HEAD_BYTES;
   let toSkip = skip;
-  for await (const chunk of data) {
-    let start = Math.min(toSkip, chunk.length);
-    toSkip -= start;
-    while (start < chunk.length) {
-      const part = chunk.subarray(start, start + buffer.length - end);
-      buffer.set(part, end);
-      end += part.length;
-      start += part.length;
-      if (end === buffer.length) {
-        yield { buffer, data: buffer.subarray(HEAD_BYTES) };
-        end = HEAD_BYTES;
+  let since = performance.now();
+  const take = () => {
+    const piece = { buffer, data: buffer.subarray(HEAD_BYTES, end) };
+    end = HEAD_BYTES;
+    return piece;
+  };
+  try {
+    for await (const chunk of data) {
+      let start = Math.min(toSkip, chunk.length);
+      toSkip -= start;
+      while (start < chunk.length) {
+        if (end === HEAD_BYTES) since = performance.now();
+        const part = chunk.subarray(start, start + buffer.length - end);
+        buffer.set(part, end);
+        end += part.length;
+        start += part.length;
+        if (end === buffer.length) yield take();
       }
+      if (end > HEAD_BYTES && performance.now() - since > PIECE_MS) yield take();
     }
+  } catch (error) {
+    if (end > HEAD_BYTES) yield take();
+    throw error;
   }
-  if (end > HEAD_BYTES) yield { buffer, data: buffer.subarray(HEAD_BYTES, end) };
+  if (end > HEAD_BYTES) yield take();
 }

@@ -39,7 +39,7 @@ export interface Blob {
 }
 
 /**
- * Writes a blob into the content store, in steps of 1 MiB. A blob that is there already is success. On any failure
+ * Writes a blob into the content store, in steps of 4 MiB at most. A blob that is there already is success. On any failure
  * the unfinished ingest is removed. The lease then holds the blob, also when another wrote it. Throws `data-loss` when
  * the bytes do not have the expected digest or size.
  */

@@ -71,7 +71,7 @@ export async function readAnswer(
       const message = `${describeUrl(answer.url)} has more than the ${limit} bytes of a document`;
       throw new DriverError('resource-exhausted', message, { operation: 'ask registry' });
     }
-    chunks.push(chunk);
+    chunks.push(Buffer.from(chunk));
   }
   return Buffer.concat(chunks, size);
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { rootCertificates } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import { DriverError } from '../../core/error.js';
+import { createConnector, returnChunk, takeChunk } from './connector.js';
 import { describeUrl, isLoopback, NO_TLS, type TlsSettings } from './endpoint.js';
 import { TransientFailure } from './retry.js';
 
@@ -63,6 +64,8 @@ export class HttpClient {
           method,
           headers: sent,
           dispatcher,
+          // One chunk at a time, as the connector has it.
+          highWaterMark: 1,
           ...(body === undefined ? {} : { body }),
           ...(signal === undefined ? {} : { signal }),
         });
@@ -79,17 +82,21 @@ export class HttpClient {
     }
   }
 
-  /** The body's bytes. A break, a stop or a trickle of the stream is a TransientFailure. */
+  /**
+   * The body's bytes, a chunk being valid until the next one is asked for. A break, a stop or a trickle of the stream is a
+   * TransientFailure.
+   */
   async *readBody({ body, url }: HttpAnswer, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
     const what = `reading ${describeUrl(url)}`;
-    const chunks = body[Symbol.asyncIterator]();
+    // It may fail while nobody is reading.
+    body.on('error', () => undefined);
     let waited = 0;
     let bytes = 0;
     try {
       for (;;) {
         const started = performance.now();
-        const { value, done } = await chunks.next();
-        if (done) return;
+        const value = await takeChunk(body);
+        if (value === undefined) return;
         // Only the registry's time counts, not that of whoever takes the bytes.
         waited += performance.now() - started;
         bytes += value.length;
@@ -102,11 +109,11 @@ export class HttpClient {
           bytes = 0;
         }
         yield value;
+        returnChunk(value);
       }
     } catch (error) {
       throw describeNetworkFailure(error, what, signal);
     } finally {
-      body.on('error', () => undefined);
       body.destroy();
     }
   }
@@ -126,21 +133,18 @@ export class HttpClient {
     }
   }
 
-  #getDispatcher(
-    { Agent, EnvHttpProxyAgent }: Undici,
-    url: URL,
-    tls: TlsSettings,
-    connectTimeoutMs = 30_000,
-  ): Dispatcher {
+  #getDispatcher(undici: Undici, url: URL, tls: TlsSettings, connectTimeoutMs = 30_000): Dispatcher {
+    const { Agent, EnvHttpProxyAgent } = undici;
     // As Go's programs do: a proxy of the environment is never asked for what is on this machine.
     const isLocal = isLoopback(url.host);
     const key = JSON.stringify([isLocal, tls, connectTimeoutMs]);
     let dispatcher = this.#dispatchers.get(key);
     if (dispatcher === undefined) {
-      const connect = { ...describeTls(tls), timeout: connectTimeoutMs };
+      const requestTls = { ...describeTls(tls), timeout: connectTimeoutMs };
+      const connect = createConnector(undici, requestTls);
       const stall = this.#stallTimeoutMs;
       const options = { connections: CONNECTIONS, headersTimeout: stall, bodyTimeout: stall, connect };
-      dispatcher = isLocal ? new Agent(options) : new EnvHttpProxyAgent({ ...options, requestTls: connect });
+      dispatcher = isLocal ? new Agent(options) : new EnvHttpProxyAgent({ ...options, requestTls });
       this.#dispatchers.set(key, dispatcher);
     }
     return dispatcher;

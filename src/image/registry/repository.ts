@@ -74,6 +74,7 @@ export class Repository {
   /**
    * The bytes of a blob from `offset` on. A connection that breaks is made again from where it was, also at the next
    * mirror. Whether the bytes have the digest is for the content store to say; here they have the size, or `data-loss`.
+   * A chunk is valid until the next one is asked for.
    */
   async *readBlob({ digest, size }: TypedBlob, offset: number, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     const hosts = (await this.#getHosts(signal)).filter(({ endpoint }) => endpoint.capabilities.includes('pull'));
