@@ -5,7 +5,7 @@ import {
 } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { BidiMethod } from '../rpc/method.js';
 
-/** Bytes of one write. Measured: 64 KiB take twice the CPU time of 1 MiB, and that a third more than 4 MiB. */
+/** Bytes of one write. CPU time of the client for 1 GiB, measured: 2.3 s by 256 KiB, 1.3 s by 1 MiB, 0.9 s by 4 MiB. */
 const PIECE_BYTES = 4 * 1024 * 1024;
 /** What has waited for so long, in ms, is written as it is: it is lost if we die, and others look whether we come further. */
 const PIECE_MS = 250;

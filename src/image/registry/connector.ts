@@ -26,7 +26,7 @@ const slabs = new WeakMap<ArrayBufferLike, Slab>();
 
 /**
  * undici's own connector, with reads of up to 1 MiB into memory that is used again. Node reads 64 KiB at a time, each into
- * new memory: what is done for each chunk, and the collection of that memory, cost more than the bytes themselves.
+ * new memory, whose collection was the largest item of a pull's profile.
  */
 export function createConnector({ buildConnector }: typeof import('undici'), options: Options): Connector {
   const free: Slab[] = [];
