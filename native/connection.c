@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "supervisor.h"
@@ -210,7 +212,7 @@ static void begin(struct connection *connection, uint32_t stream) {
   if (error != 0) {
     tell_failure(connection, stream, error, STAGE_RUN);
     /* A session whose command cannot be run has ended, as it would have under any other init. */
-    if (error != EALREADY) _exit(127);
+    if (error != EALREADY) main_end(127);
   } else connection_tell(connection, STARTED, stream, who, sizeof who);
 }
 
@@ -277,6 +279,14 @@ static bool greet(struct connection *connection, const char *data, size_t size) 
   return true;
 }
 
+/* Where something inside killed the reaper, what the command left is anywhere. */
+static void kill_job(struct connection *connection, const struct job *job) {
+  uint32_t left = job->end_of_reaper == NOT_YET ? (uint32_t)kill_below(job->reaper) : job->end_of_reaper == KILLED_INSIDE;
+  siginfo_t end = {0};
+  if (waitid(P_PID, (id_t)job->reaper, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid != 0) left += end.si_code != CLD_EXITED;
+  connection_tell(connection, KILLED, job->stream, &left, sizeof left);
+}
+
 /* What concerns one command. False for what no host of ours would say. */
 static bool handle_job(struct connection *connection, const struct frame *frame, const char *data) {
   struct job *job = job_find(connection, frame->stream);
@@ -293,6 +303,7 @@ static bool handle_job(struct connection *connection, const struct frame *frame,
       return job_taken(job), true;
     case RELEASE: return job_release(job), true;
     case DETACH: return job_leave(job), true;
+    case KILL: return kill_job(connection, job), true;
     default: return false;
   }
 }
@@ -348,6 +359,17 @@ static void on_ready(void *subject, uint32_t events) {
   if (!handle_all(connection)) close_connection(connection);
 }
 
+bool connection_add(int fd) {
+  struct connection *connection = connections < MAX_CONNECTIONS ? calloc(1, sizeof *connection) : NULL;
+  if (connection == NULL) return false;
+  /* A whole window and its headers: with less each frame of much output would wait for the host's next turn. */
+  int room = 2 * WINDOW;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  connections++;
+  watch_add(&connection->watch, fd, EPOLLIN, on_ready, connection);
+  return true;
+}
+
 static void on_connect(void *subject, uint32_t events) {
   (void)subject, (void)events;
   int fd = accept4(listening.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -356,16 +378,7 @@ static void on_connect(void *subject, uint32_t events) {
   socklen_t size = sizeof peer;
   /* Who is outside has no number here (pid_namespaces(7)). Whoever has one is of the session, and no host of ours. */
   bool is_outside = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid == 0;
-  struct connection *connection = is_outside && connections < MAX_CONNECTIONS ? calloc(1, sizeof *connection) : NULL;
-  if (connection == NULL) {
-    close(fd);
-    return;
-  }
-  /* A whole window and its headers: with less each frame of much output would wait for the host's next turn. */
-  int room = 2 * WINDOW;
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-  connections++;
-  watch_add(&connection->watch, fd, EPOLLIN, on_ready, connection);
+  if (!is_outside || !connection_add(fd)) close(fd);
 }
 
 static _Noreturn void give_up(const char *what) {

@@ -296,6 +296,7 @@ void job_reaped(pid_t pid, int state) {
     /* It may have been born and have ended since we last heard of it. */
     struct pollfd told = {.fd = job->status.fd, .events = POLLIN};
     if (job->pid == 0 && poll(&told, 1, 0) > 0 && told.revents & POLLIN) on_status(job, POLLIN);
+    if (job->reaper == pid) job->end_of_reaper = WIFEXITED(state) ? OF_ITSELF : KILLED_INSIDE;
     if (job->pid == pid && !job->exited) {
       uint32_t code = WIFSIGNALED(state) ? 128u + (uint32_t)WTERMSIG(state) : (uint32_t)WEXITSTATUS(state);
       return set_exit(job, code);

@@ -36,6 +36,7 @@ enum request {
   RELEASE = 10,  /* the host knows all it wants to know of it */
   DETACH = 11,   /* stays for CONNECT */
   LIST = 12,     /* an ITEM each, then LISTED */
+  KILL = 13,     /* ends it and all that it started; KILLED */
 };
 
 /* To the host. */
@@ -50,6 +51,7 @@ enum answer {
   EXITED = 71,      /* u32 code (LOST_CODE: nobody knows), u64 ms since 1970 */
   ITEM = 72,        /* u32 pid, u32 pid of its reaper, name */
   LISTED = 73,
+  KILLED = 74,      /* u32 processes that may be left; 0 when none is */
 };
 
 #define LOST_CODE 0xffffffffu

@@ -41,6 +41,7 @@ struct job {
   struct ring kept[2], waiting;
   bool terminal, files, at_once, alone, started, input_ended, exited, exit_told, wide;
   bool end_told[2];
+  enum { NOT_YET, OF_ITSELF, KILLED_INSIDE } end_of_reaper;
   uint32_t code;
   uint64_t when;
 };
@@ -75,11 +76,23 @@ void connections_open(const char *directory);
 enum hold { HOLD_NOTHING, HOLD_MORE, HOLD_DUE };
 enum hold connections_hold(void);
 void connections_flush(void);
+/* Takes a descriptor whose other end is the host's; false when it cannot. */
+bool connection_add(int fd);
 
 /* The session's own command: 0, or the errno of what kept it from being run. */
 int main_begin(void);
 pid_t main_pid(void);
+/* The session ends with this code, as soon as the host has what was written. */
+void main_end(int code);
 void reap_children(void);
+
+/* The host's end of a channel over stdio; returns in the process that is to serve it. */
+void relay_open(const char *directory);
+/* True when it has nothing to do any more. */
+bool relay_is_over(void);
+
+/* Kills what is below a process of ours until nothing is; returns how many were seen the last time. */
+size_t kill_below(pid_t top);
 
 /* Runs in the new process, which shares its parent's memory: returns only when the command cannot be run. */
 int run_command(char *const *arguments, char *const *variables);

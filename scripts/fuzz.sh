@@ -29,7 +29,7 @@ if setarch -R true 2>/dev/null; then fixed=(setarch -R); fi
 mkdir -p native/build
 gcc -std=c11 -D_GNU_SOURCE -g -O1 -Wall -Wextra -Werror -fsanitize=address,undefined -fno-sanitize-recover=all \
   -Dfork=fuzz_fork -Dvfork=fuzz_fork -Dkill=fuzz_kill -Dpipe2=fuzz_pipe2 \
-  -o native/build/frames native/fuzz/frames.c native/job.c native/ring.c native/run.c native/files.c
+  -o native/build/frames native/fuzz/frames.c native/{job,ring,run,files,channel,relay,kill}.c
 (
   ulimit -n 1024
   "${fixed[@]}" native/build/frames "$seconds" ${seed:+"$seed"}
@@ -39,7 +39,7 @@ bash scripts/build-native.sh sanitize
 # What looks for leaks is a tracer, and nobody traces the supervisor.
 export ASAN_OPTIONS=detect_leaks=0
 CADRE_TEST_SUPERVISOR=$PWD/native/build/supervisor "${fixed[@]}" npx vitest run --project containerd-1.6 \
-  test/session/supervisor/program.e2e.test.ts
+  test/session/supervisor/{program,channel}.e2e.test.ts
 [ -z "$native" ] || exit 0
 if [ -n "$seed" ]; then export CADRE_SEED=$seed; fi
 CADRE_FUZZ_SECONDS=$seconds npx vitest run --project unit test/session/supervisor/fuzz.test.ts

@@ -87,6 +87,8 @@ case ${1:-} in
     # Each generation once, and each Node with one of the two that differ most.
     enter "unit and containerd 2.1 on Node $(node_modules/node-24/bin/node --version)"
     run_tests node_modules/node-24/bin/node unit containerd-2.1 kata-2.1
+    enter 'containerd 2.1, supervisors over stdio'
+    CADRE_TEST_EXECUTOR=supervisor run_tests node kata-2.1 -- test/session/{contract,main,attach,exec-input,exec-spawn}.e2e
     enter 'a machine with cgroup v2 and AppArmor'
     run_guest
     ;;

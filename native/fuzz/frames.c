@@ -110,7 +110,7 @@ static size_t write_input(void) {
   } else {
     if (pick(30) != 0) size = write_frame(input, HELLO, 0);
     for (uint32_t left = 1 + pick(12); left > 0 && size < LONGEST - 1024; left--)
-      size += write_frame(input + size, pick(40) == 0 ? (uint16_t)next() : (uint16_t)(1 + pick(12)), pick(5));
+      size += write_frame(input + size, pick(40) == 0 ? (uint16_t)next() : (uint16_t)(1 + pick(13)), pick(5));
   }
   for (uint32_t left = pick(3) == 0 ? 1 + pick(8) : 0; left > 0; left--) {
     uint32_t at = pick((uint32_t)size);
@@ -127,7 +127,7 @@ static size_t write_input(void) {
   return size;
 }
 
-static void run_loop(void) {
+static void run_events(void) {
   struct epoll_event ready[EVENTS];
   for (int found, rounds = 0; (found = epoll_wait(epoll_fd, ready, EVENTS, 0)) > 0 && rounds < 200; rounds++) {
     for (int index = 0; index < found; index++) {
@@ -152,7 +152,7 @@ static void check_answers(const struct buffer *told) {
   for (size_t at = 0; told->used - at >= sizeof(struct frame);) {
     struct frame frame;
     memcpy(&frame, told->bytes + at, sizeof frame);
-    if (frame.type < WELCOME || frame.type > LISTED || frame.size > MAX_OUTPUT || frame.zero != 0) give_in("no answer");
+    if (frame.type < WELCOME || frame.type > KILLED || frame.size > MAX_OUTPUT || frame.zero != 0) give_in("no answer");
     if (told->used - at - sizeof frame < frame.size) return;
     at += sizeof frame + frame.size;
   }
@@ -205,13 +205,13 @@ static void run_once(void) {
     ssize_t sent = send(pair[1], input + at, part, MSG_NOSIGNAL);
     if (sent <= 0) break;
     at += (size_t)sent;
-    run_loop();
+    run_events();
     play_commands();
     if (pick(4) != 0) read_answers(pair[1], &told);
   }
   if (pick(2) == 0) read_answers(pair[1], &told);
   close(pair[1]);
-  for (int round = 0; round < 3; round++) run_loop();
+  for (int round = 0; round < 3; round++) run_events();
   check_answers(&told);
   free(told.bytes);
   if (connections != 0) give_in("a connection is left");

@@ -11,7 +11,6 @@ import type { RuntimeChange, SessionContext } from '../session/context.js';
 import type { CreateRequest } from '../session/create.js';
 import { nameNetns } from '../session/network.js';
 import { type AskedSession, ID_PREFIX } from '../session/record.js';
-import { findSupervisor } from '../session/supervisor/door.js';
 import { adaptSpec } from '../spec/adapt.js';
 import { buildSpec, checkSpecInput } from '../spec/build.js';
 import { nameCgroup } from '../spec/cgroup-path.js';
@@ -20,7 +19,7 @@ import type { HostFacts } from '../spec/host.js';
 import { annotateGroup, checkRuntimeChoice, chooseRuntime, needsNetworkPath } from '../spec/runtime.js';
 import type { OciSeccomp } from '../spec/types.js';
 import type { SessionOptions } from './create-options.js';
-import { checkSupervisor, chooseExecutor } from './executor-choice.js';
+import { checkSupervisor, chooseExecutor, chooseSupervisor } from './executor-choice.js';
 import type { ResolvedOptions } from './options.js';
 import { listSessionFiles, WORKSPACE } from './session-files.js';
 
@@ -58,7 +57,7 @@ export function checkRequest(
   checkSpecInput({ command: session.command, env: chooseEnv(policy, hostEnv, session.env ?? {}) });
   listSessionFiles(policy, worktreePath);
   const { executor = surroundings.executor, shimGroup } = session;
-  checkRuntime(policy, place, { ...surroundings, executor, shimGroup });
+  checkRuntime(policy, place, { ...surroundings, executor, shimGroup, main: session });
 }
 
 /** Whether a runtime at a place can honour a policy. */
@@ -70,7 +69,8 @@ export function checkRuntime(
     runtimeOptions,
     executor,
     shimGroup,
-  }: Pick<Surroundings, 'runtimeBinary' | 'runtimeOptions' | 'executor'> & Pick<RuntimeChange, 'shimGroup'>,
+    main,
+  }: Pick<Surroundings, 'runtimeBinary' | 'runtimeOptions' | 'executor'> & Pick<RuntimeChange, 'shimGroup' | 'main'>,
 ): void {
   const { runtime } = place;
   const faults = [
@@ -85,7 +85,7 @@ export function checkRuntime(
   } else if (runtimeBinary !== undefined && !isExecutable(runtimeBinary)) {
     faults.push({ path: 'runtimeBinary', value: runtimeBinary, expected: 'the path of a program on this host' });
   }
-  if (executor === 'supervisor') faults.push(...checkSupervisor(runtime));
+  if (executor === 'supervisor') faults.push(...checkSupervisor(runtime, main));
   if (faults.length > 0) throw new CapabilityMismatchError('containerd', faults);
 }
 
@@ -134,7 +134,7 @@ export function planSession(
     netns: nameNetns(context, { id, runtime: runtime.name, policy }),
     seccomp,
     ...(shimGroup === undefined ? {} : { annotations: annotateGroup(shimGroup) }),
-    supervisor: chosen.executor === 'supervisor' ? findSupervisor() : undefined,
+    supervisor: chosen.executor === 'supervisor' ? chooseSupervisor(runtime.name) : undefined,
   };
   return {
     image,

@@ -269,10 +269,10 @@ export class ContainerdProvider implements AsyncDisposable {
   }
 
   /** A policy that a runtime cannot honour is refused before anything changes. */
-  async #chooseRuntime({ runtime, policy, executor, shimGroup }: RuntimeChange): Promise<ChosenRuntime> {
+  async #chooseRuntime({ runtime, policy, executor, shimGroup, main }: RuntimeChange): Promise<ChosenRuntime> {
     const host = readHostFacts();
     const { runtimeOptions } = this.#options;
-    checkRuntime(policy, this.#describePlace(host, runtime), { ...this.#options, executor, shimGroup });
+    checkRuntime(policy, this.#describePlace(host, runtime), { ...this.#options, executor, shimGroup, main });
     await this.#requireRuntime(runtime);
     const chosen = chooseRuntime(runtime, this.#options);
     const init = chooseInit(executor, { runtime: chosen.name, policy, host });

@@ -7,7 +7,7 @@ import type { CreateRequest } from './create.js';
 import { findMount, readMountTable } from './mount-table.js';
 import { classifyNetwork } from './network.js';
 import { hasSecretsMount, nameSecrets } from './secrets.js';
-import { nameDoor } from './supervisor/door.js';
+import { hasDoor, nameDoor } from './supervisor/door.js';
 import { nameData } from './volume-directory.js';
 
 /** What this library keeps for the session: its volumes, and its secrets, which nothing may hide. */
@@ -39,7 +39,7 @@ export function listOwnBinds(
     const place = { source: nameSecrets(directory), target: SECRETS_PATH, kept: ['noexec'] };
     binds.push({ ...place, readOnly: true, hasSubmounts });
   }
-  if (record.asked.executor === 'supervisor') {
+  if (hasDoor(record)) {
     binds.push(describeDoor(directory));
   }
   return binds;

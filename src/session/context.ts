@@ -33,6 +33,8 @@ export interface RuntimeChange {
   /** What was asked to start its commands. */
   executor: ExecutorChoice;
   shimGroup?: string | undefined;
+  /** What its own command has beside its output. */
+  main?: Pick<AskedSession, 'tty' | 'stdin'> | undefined;
 }
 
 export interface ChosenRuntime extends ChosenExecutor {

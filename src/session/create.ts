@@ -34,7 +34,7 @@ import { clearDead, removeStuckTask } from './remove.js';
 import { hasSecretsMount, writeSecrets } from './secrets.js';
 import { Session } from './session.js';
 import { packShimOptions } from './shim-options.js';
-import { makeDoor } from './supervisor/door.js';
+import { hasDoor, makeDoor } from './supervisor/door.js';
 import { createTask, describeInit } from './task.js';
 import { removeLease, removeRecord } from './teardown.js';
 import { readUserFiles } from './user-files.js';
@@ -164,7 +164,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     connecting?.catch(() => undefined);
     const owner = resolveUser(user, files);
     if (hasSecretsMount(record, secrets)) await writeSecrets(directory, secrets, mapUser(owner, userns));
-    if (record.asked.executor === 'supervisor') makeDoor(directory, mapUser(owner, userns));
+    if (hasDoor(record)) makeDoor(directory, mapUser(owner, userns));
     const own = listOwnBinds(context, request);
     const spec = buildSpec(owner, keepRestrictions([...pins.list, ...own], userns));
     undo.defer('use of volumes', () => noteUse(context, record.volumes), options);

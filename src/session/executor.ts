@@ -27,6 +27,8 @@ export interface ExecProcess {
   /** Signals this process alone. A process that has already ended is no error. */
   signal(signal: number): Promise<void>;
   resize(cols: number, rows: number): Promise<void>;
+  /** Ends it and all that it started, from inside; false when some of it may be left. Absent where nobody inside can. */
+  killTree?(): Promise<boolean>;
   /** Lets go of the streams; the process and its exec stay, for `connect`. */
   detach(): void;
   /**

@@ -5,6 +5,7 @@ import { hidesProcesses } from '../spec/runtime.js';
 import { makeFifos } from '../stdio/fifo-store.js';
 import { createLogs } from './logs.js';
 import type { SessionRecord } from './record.js';
+import { prepareRelay } from './supervisor/relay.js';
 import type { TaskIo } from './task.js';
 
 /** Where whoever attaches writes; of a fixed name, as that may be another process. */
@@ -15,12 +16,15 @@ export function nameStdin(directory: string): string {
 /** Files for the session's own command; a session without one has no streams at all. */
 export async function prepareIo(directory: string, record: SessionRecord): Promise<TaskIo> {
   const { command } = record;
-  if (command === undefined) return { stdin: '', stdout: '', stderr: '', terminal: false };
+  const isRelayed = record.asked.executor === 'supervisor' && hidesProcesses(record);
   try {
-    const logs = await createLogs(directory, command.terminal);
+    const made = command && (await createLogs(directory, command.terminal));
+    // The supervisor's relay writes the logs.
+    if (isRelayed) return await prepareRelay(directory);
+    if (command === undefined || made === undefined) return { stdin: '', stdout: '', stderr: '', terminal: false };
     const stdin = command.stdin ? nameStdin(directory) : '';
     if (stdin !== '') await makeStdin(stdin);
-    return { stdin, ...(hidesProcesses(record) ? nameLogger(logs) : logs), terminal: command.terminal };
+    return { stdin, ...(hidesProcesses(record) ? nameLogger(made) : made), terminal: command.terminal };
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException;
     const isFull = code === 'ENOSPC' || code === 'EDQUOT' || /No space left|quota exceeded/.test(message);

@@ -24,7 +24,9 @@ import { readCommand, readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { removeSessionTask, removeStuckTask } from './remove.js';
 import { withRootfs } from './rootfs-state.js';
-import { beginCommand, closeDoor, makeDoor } from './supervisor/door.js';
+import { beginCommand, closeDoor, hasDoor, makeDoor, nameSocket } from './supervisor/door.js';
+import { Link } from './supervisor/link.js';
+import { openRelayed } from './supervisor/relay.js';
 import { createTask, describeInit, type Init, readMounts, readTask, startTask } from './task.js';
 
 /** For how long the init may take to get to the command, in ms. */
@@ -52,7 +54,7 @@ export interface MainStart {
  */
 export async function startMain(channel: Channel, { record, directory, init, spec }: MainStart): Promise<void> {
   const { id } = record;
-  if (record.asked.executor === 'supervisor') return startSupervised(channel, { id, directory, spec });
+  if (record.asked.executor === 'supervisor') return startSupervised(channel, { record, directory, spec });
   if (record.command === undefined || init.cgroup === undefined) return startTask(channel, id);
   await using log = await open(nameLog(directory, record.command.terminal ? 'stdout' : 'stderr'), 'r');
   const { size } = await log.stat();
@@ -68,10 +70,11 @@ export async function startMain(channel: Channel, { record, directory, init, spe
 
 async function startSupervised(
   channel: Channel,
-  { id, directory, spec }: Pick<MainStart, 'directory' | 'spec'> & { id: string },
+  { record, directory, spec }: Pick<MainStart, 'record' | 'directory' | 'spec'>,
 ): Promise<void> {
+  const { id } = record;
   const failed = new AbortController();
-  const closed = closeDoor(directory, failed.signal);
+  const closed = hasDoor(record) ? closeDoor(directory, failed.signal) : Promise.resolve();
   // Told where it is awaited.
   closed.catch(() => undefined);
   try {
@@ -84,7 +87,8 @@ async function startSupervised(
   const [command] = listCommand(spec);
   try {
     await closed;
-    if (command !== undefined) await beginCommand(directory, command);
+    if (!hasDoor(record)) await beginCommand(await openRelayed(directory), command);
+    else if (command !== undefined) await beginCommand(await Link.open(nameSocket(directory)), command);
   } catch (error) {
     // It ends with the command that it could not run; the state that is told next is to be the new one.
     await channel
@@ -133,7 +137,7 @@ async function restart(context: SessionContext, { id, directory, runtime }: Rest
   const move = isMoved || isGone ? await planMove(context, change) : undefined;
   const { record, spec } = move ?? { record: before, spec: document };
   const isPlugged = await renewNetwork(context, record);
-  if (record.asked.executor === 'supervisor') {
+  if (hasDoor(record)) {
     makeDoor(directory, mapUser(spec.process.user, record.asked.policy.userns));
   }
   await using pins = await pinAgain(context, id, spec);

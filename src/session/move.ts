@@ -3,7 +3,8 @@ import { createNamespace } from '../network/namespace.js';
 import { MIB } from '../policy/fields.js';
 import type { ResolvedPolicy } from '../policy/types.js';
 import { adaptSpec } from '../spec/adapt.js';
-import { type InitChoice, replaceInit } from '../spec/init.js';
+import { type InitChoice, placeSupervisor, replaceInit } from '../spec/init.js';
+import { STDIO } from '../spec/mounts.js';
 import { needsNetworkPath } from '../spec/runtime.js';
 import type { OciSpec } from '../spec/types.js';
 import { describeDoor, keepRestrictions } from './binds.js';
@@ -37,7 +38,13 @@ export async function planMove(
   const before = readSpec(container);
   const policy = describeCurrent(record.asked.policy, before);
   const { executor = 'task', askedExecutor = executor, shimGroup } = record.asked;
-  const chosen = await context.chooseRuntime({ runtime, policy, executor: askedExecutor, shimGroup });
+  const chosen = await context.chooseRuntime({
+    runtime,
+    policy,
+    executor: askedExecutor,
+    shimGroup,
+    main: record.asked,
+  });
   const { name, options } = chosen.runtime;
   const { path: networkPath } = needsNetworkPath(name) ? await createNamespace(directory) : { path: '' };
   const adapted = adaptSpec(before, { ...chosen, runtime: name, policy, networkPath });
@@ -62,10 +69,16 @@ export async function planMove(
 }
 
 /** The init that goes with what starts commands there. */
-function chooseInit({ executor, initPath }: ChosenRuntime, { userns }: ResolvedPolicy, directory: string): InitChoice {
+function chooseInit(
+  { executor, initPath, runtime }: ChosenRuntime,
+  { userns }: ResolvedPolicy,
+  directory: string,
+): InitChoice {
   if (executor === 'task') return { path: initPath };
+  const place = placeSupervisor({ runtime: runtime.name });
+  if (place === STDIO) return { path: initPath, place };
   const [door] = keepRestrictions([describeDoor(directory)], userns);
-  return { path: initPath, door };
+  return { path: initPath, place, door };
 }
 
 /** A policy with the limits that the session has by now: those that were changed since are asked for. */

@@ -283,9 +283,10 @@ export class RunningExecs {
       const running = this.#look(process);
       if (cgroup === undefined || init === undefined) {
         const started = Date.now();
-        await process.signal(constants.signals.SIGKILL);
+        const verified = (await process.killTree?.()) ?? false;
         // The runtime was asked, and what came of that is not seen.
-        return { killed: [], survivors: [], verified: false, durationMs: Date.now() - started };
+        if (!verified) await process.signal(constants.signals.SIGKILL);
+        return { killed: [], survivors: [], verified, durationMs: Date.now() - started };
       }
       // One that ended before it was seen leaves no start time to tell its orphans by: all are in doubt then.
       const root = running?.root ?? { ...init, pid: process.pid };

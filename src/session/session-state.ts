@@ -19,9 +19,12 @@ import type { ExecutorName, SessionRecord } from './record.js';
 import { RunningExecs } from './running-execs.js';
 import { nameSocket } from './supervisor/door.js';
 import { SupervisorExecutor } from './supervisor/executor.js';
+import { Link } from './supervisor/link.js';
+import { openRelayed } from './supervisor/relay.js';
 import {
   describeInit,
   type Init,
+  isTaskPaused,
   killSession,
   readMounts,
   readTask,
@@ -195,9 +198,11 @@ export class SessionState {
     });
     const supervisor = new SupervisorExecutor({
       path: nameSocket(this.directory),
+      open: () => (hidesProcesses(this.#record) ? openRelayed(this.directory) : Link.open(nameSocket(this.directory))),
       user: this.#spec.process.user,
       init: () => this.#init,
       renewInit: () => this.renewInit(),
+      isPaused: () => isTaskPaused(channel, id),
       tasks: task,
     });
     return { task, supervisor };

@@ -9,6 +9,7 @@ import {
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import type { Channel } from '../rpc/channel.js';
+import { isDaemonAway } from '../rpc/errors.js';
 import { explainFailure } from '../spec/failures.js';
 import { hidesProcesses, RUNC } from '../spec/runtime.js';
 import { findCgroup, type SessionCgroup } from './cgroup.js';
@@ -107,6 +108,17 @@ export async function readTask(channel: Channel, id: string): Promise<TaskInfo> 
     return { state, pid: process?.pid ?? 0, ...exit };
   } catch (error) {
     if (hasCode(error, 'not-found')) return { state: 'stopped', pid: 0 };
+    throw error;
+  }
+}
+
+/** False where the daemon is away: what runs in the session needs none. */
+export async function isTaskPaused(channel: Channel, containerId: string): Promise<boolean> {
+  try {
+    const { process } = await channel.unary(TasksService.get, { containerId, execId: '' }, { retryMs: 0 });
+    return process !== undefined && states[process.status] === 'paused';
+  } catch (error) {
+    if (isDaemonAway(error) || hasCode(error, 'not-found')) return false;
     throw error;
   }
 }

@@ -4,7 +4,7 @@ import { buildCapabilities } from './capabilities.js';
 import { checkArguments, checkEnv, checkTotal, mergeEnv } from './environment.js';
 import type { HostFacts } from './host.js';
 import { type ImageConfig, readImageConfig } from './image-config.js';
-import { buildInitArguments, requireInit } from './init.js';
+import { buildInitArguments, requireInit, type SupervisorPlace } from './init.js';
 import { type Bind, buildMounts, listMaskedPaths, listReadonlyPaths } from './mounts.js';
 import { buildResources, buildRlimits } from './resources.js';
 import { buildSeccomp } from './seccomp.js';
@@ -33,8 +33,8 @@ export interface SpecInput {
   seccomp?: OciSeccomp | undefined;
   /** Of the shim's, see `annotateGroup`. */
   annotations?: Readonly<Record<string, string>>;
-  /** The supervisor's program, as the session's init. Defaults to the host's init. */
-  supervisor?: string | undefined;
+  /** The supervisor as the session's init: its program, and where it is reached. Defaults to the host's init. */
+  supervisor?: { path: string; place: SupervisorPlace } | undefined;
 }
 
 /** Throws `invalid-argument` for a command or an environment that no process can be given, with every fault. */
@@ -55,9 +55,9 @@ const namespaces = ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'];
  */
 export function buildSpec(input: SpecInput): OciSpec {
   const { policy, image, host, hostname, cgroupsPath, user, command, tty = false, env, binds, netns } = input;
-  const initPath = requireInit(input.supervisor ?? host.initPath);
+  const initPath = requireInit(input.supervisor === undefined ? host.initPath : input.supervisor.path);
   const { env: imageEnv, cwd } = readImageConfig(image);
-  const args = buildInitArguments(command, { isSupervisor: input.supervisor !== undefined });
+  const args = buildInitArguments(command, input.supervisor?.place);
   const merged = mergeEnv(imageEnv, tty ? { TERM: 'xterm', ...env } : env);
   const capabilities = buildCapabilities(policy.capabilities);
   const rlimits = buildRlimits(policy);

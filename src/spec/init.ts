@@ -1,11 +1,21 @@
 import { DriverError } from '../core/error.js';
-import { type Bind, buildBind, buildInitMount, DOOR_PATH, INIT_PATH } from './mounts.js';
+import { type Bind, buildBind, buildInitMount, DOOR_PATH, INIT_PATH, STDIO } from './mounts.js';
+import { hidesProcesses } from './runtime.js';
 import type { OciSpec } from './types.js';
 
-/** The first process of a session: the host's init, or the supervisor, which has a door. */
+/** How a supervisor is reached: by the socket that it makes at its door, or over the streams it is started with. */
+export type SupervisorPlace = typeof DOOR_PATH | typeof STDIO;
+
+/** A socket is a file of the host's, behind which a guest finds nobody. */
+export function placeSupervisor({ runtime }: { runtime: string }): SupervisorPlace {
+  return hidesProcesses({ runtime }) ? STDIO : DOOR_PATH;
+}
+
+/** The first process of a session: the host's init, or the supervisor, which has a place. */
 export interface InitChoice {
   /** Of the program, on the host. */
   path: string;
+  place?: SupervisorPlace;
   /** Where the supervisor makes its socket. */
   door?: Bind | undefined;
 }
@@ -17,11 +27,11 @@ export function requireInit(path: string | undefined): string {
 }
 
 /** What the init is started with. */
-export function buildInitArguments(command: readonly string[] | undefined, { isSupervisor = false }): string[] {
+export function buildInitArguments(command: readonly string[] | undefined, place?: SupervisorPlace): string[] {
   const main = command === undefined ? [] : ['--', ...command];
   // A session without a command needs nothing of its image: -P only waits and reaps.
   const wait = command === undefined ? ['-P'] : [];
-  return [INIT_PATH, ...(isSupervisor ? [DOOR_PATH] : wait), ...main];
+  return [INIT_PATH, ...(place === undefined ? wait : [place]), ...main];
 }
 
 /** The command that a session's document was built with; empty where it only keeps itself alive. */
@@ -36,9 +46,9 @@ export function findInitSource({ mounts }: OciSpec): string | undefined {
 }
 
 /** The same session's document with another init. */
-export function replaceInit(spec: OciSpec, { path, door }: InitChoice): OciSpec {
+export function replaceInit(spec: OciSpec, { path, place, door }: InitChoice): OciSpec {
   const command = listCommand(spec);
-  const args = buildInitArguments(command.length === 0 ? undefined : command, { isSupervisor: door !== undefined });
+  const args = buildInitArguments(command.length === 0 ? undefined : command, place);
   const others = spec.mounts.filter(({ destination }) => ![INIT_PATH, DOOR_PATH].includes(destination));
   const doors = door === undefined ? [] : [buildBind(door)];
   return {

@@ -8,6 +8,9 @@ export const INIT_PATH = '/dev/cadre-init';
 /** Where the supervisor makes its socket; nothing is there any more once the session runs. */
 export const DOOR_PATH = '/dev/cadre';
 
+/** In the place of that: the supervisor speaks over the streams that it was started with. */
+export const STDIO = '--stdio';
+
 /** Each of these counts as memory of the session; without a limit of memory they are bounded all the same. */
 const TMPFS_BYTES = 64 * 1024 * 1024;
 

@@ -24,8 +24,17 @@ test.each(['task', 'supervisor'] as const)('%s by name is taken by its word', (n
   expect(chooseExecutor(name, { runtime: 'runc', policy }).executor).toBe(name);
 });
 
-test('what a guest cannot have is refused with what can be asked', () => {
-  expect(checkSupervisor('kata')).toEqual([
-    { path: 'executor', value: 'supervisor', expected: expect.stringMatching(/^task, as /) },
+test.each([
+  ['io.containerd.runsc.v1', {}, /^task, as no socket /],
+  ['io.containerd.kata.v2', { tty: true }, /^task, as .* tty would take on /],
+  ['io.containerd.kata.v2', { tty: true, stdin: true }, /^task, as .* tty and stdin would take on /],
+])('what a session on %s cannot have is refused with what can be asked: %j', (runtime, main, expected) => {
+  expect(checkSupervisor(runtime, main)).toEqual([
+    { path: 'executor', value: 'supervisor', expected: expect.stringMatching(expected) },
   ]);
+});
+
+test('a guest may have one by name', () => {
+  expect(checkSupervisor('io.containerd.kata.v2')).toEqual([]);
+  expect(checkSupervisor('runc', { tty: true, stdin: true })).toEqual([]);
 });

@@ -1,6 +1,7 @@
 import { PassThrough, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
+import { TAKES_STREAMS, taken } from '../support/executor.js';
 import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs } from './main-session.js';
@@ -111,7 +112,8 @@ describe('pipes', () => {
 });
 
 describe('a terminal', () => {
-  test('prompt, size, resize, Ctrl-C, end of input', async () => {
+  test('prompt, size, resize, Ctrl-C, end of input', async ({ skip }) => {
+    skip(TAKES_STREAMS, taken);
     await using session = await provider.createSession({ command: ['sh'], tty: true, stdin: true });
     const stdin = new PassThrough();
     const stdout = Object.assign(new Screen(), { columns: 100, rows: 30 });
@@ -133,7 +135,8 @@ describe('a terminal', () => {
     expect((await collectLogs(session)).stdout).toBe(stdout.text);
   });
 
-  test('the end of input is seen inside', async () => {
+  test('the end of input is seen inside', async ({ skip }) => {
+    skip(TAKES_STREAMS, taken);
     await using session = await provider.createSession({ command: ['cat'], tty: true, stdin: true });
     const stdin = new PassThrough();
     const stdout = new Screen();

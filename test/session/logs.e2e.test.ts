@@ -8,6 +8,7 @@ import { nameStateDirectory } from '../../src/session/context.js';
 import { LOG_BYTES } from '../../src/session/logs.js';
 import type { Session } from '../../src/session/session.js';
 import { context } from '../support/context.js';
+import { TAKES_STREAMS, taken } from '../support/executor.js';
 import { relax } from '../support/patience.js';
 import { openProvider } from '../support/provider.js';
 import { collectLogs, waitUntilStopped } from './main-session.js';
@@ -93,7 +94,8 @@ describe('follow', () => {
 });
 
 describe('a terminal', () => {
-  test('merges the streams, and its output goes on after a start', async () => {
+  test('merges the streams, and its output goes on after a start', async ({ skip }) => {
+    skip(TAKES_STREAMS, taken);
     const command = ['sh', '-c', 'echo run >> /root/runs; echo out $(wc -l < /root/runs); echo err >&2'];
     await using session = await provider.createSession({ tty: true, command });
     await waitUntilStopped(session);
@@ -122,7 +124,8 @@ for (const { tty, bytes, most } of [
   { tty: false, bytes: 100 * MIB, most: 3 * LOG_BYTES },
   { tty: true, bytes: 34 * MIB, most: 28 * MIB },
 ]) {
-  test(`a flood keeps the disk bounded and the end whole, ${tty ? 'terminal' : 'pipes'}`, async () => {
+  test(`a flood keeps the disk bounded and the end whole, ${tty ? 'terminal' : 'pipes'}`, async ({ skip }) => {
+    skip(tty && TAKES_STREAMS, taken);
     const script = `stty -opost 2>/dev/null; yes 0123456789abcde | head -c ${bytes}; printf END; sleep 1000`;
     await using session = await provider.createSession({ ...sh(script), tty });
     const path = nameFile(session);

@@ -4,10 +4,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { DriverError } from '../../core/error.js';
 import { isExecutable } from '../../core/program.js';
+import { placeSupervisor } from '../../spec/init.js';
+import { DOOR_PATH } from '../../spec/mounts.js';
 import type { OciUser } from '../../spec/types.js';
 import { describeFileFailure } from '../directory.js';
+import type { SessionRecord } from '../record.js';
 import { describeFailure } from './failure.js';
-import { Link } from './link.js';
+import type { Link } from './link.js';
 import { answer, request } from './protocol.js';
 
 /** For how long the supervisor may take to be there, in ms. */
@@ -57,6 +60,11 @@ export function makeDoor(directory: string, { uid, gid }: OciUser): void {
   }
 }
 
+/** Where there is none, its streams are the way; see relay.ts. */
+export function hasDoor(record: Pick<SessionRecord, 'asked' | 'runtime'>): boolean {
+  return record.asked.executor === 'supervisor' && placeSupervisor(record) === DOOR_PATH;
+}
+
 /**
  * Takes the socket out of the session's sight before anything of the user's runs, and the directory with it, so that
  * nothing inside can ever stand in for the supervisor. To be begun beside the start, which tells of itself later than the
@@ -80,10 +88,10 @@ export async function closeDoor(directory: string, signal: AbortSignal): Promise
   rmdirSync(door);
 }
 
-/** Starts the session's own command. */
-export async function beginCommand(directory: string, command: string): Promise<void> {
-  const link = await Link.open(nameSocket(directory));
+/** Starts the session's own command, where it has one, and closes the link. */
+export async function beginCommand(link: Link, command: string | undefined): Promise<void> {
   try {
+    if (command === undefined) return;
     const [begun] = await link.ask(request.begin, () => true);
     if (begun?.type === answer.failed) throw describeFailure(begun.payload, { execId: '', command });
   } finally {

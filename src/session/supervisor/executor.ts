@@ -4,7 +4,7 @@ import type { OciProcess, OciUser } from '../../spec/types.js';
 import type { ExecProcess, ExecRequest, Executor, FilesRequest, RunningExec } from '../executor.js';
 import { readCommand, readPresent, readProgram } from '../proc.js';
 import type { Init } from '../task.js';
-import { Link } from './link.js';
+import type { Link } from './link.js';
 import { findPids } from './pids.js';
 import { RemoteProcess } from './process.js';
 import { answer, encodeCommand, encodeFiles, request } from './protocol.js';
@@ -15,12 +15,16 @@ const START_MS = 60_000;
 export interface SupervisorParts {
   /** Of its socket. */
   path: string;
+  /** Connects to it. */
+  open: () => Promise<Link>;
   /** Whom it runs as, and so everything that it starts. */
   user: OciUser;
   /** As it was last seen. */
   init: () => Init;
   /** As it is now. */
   renewInit: () => Promise<Init>;
+  /** Whether the runtime says that it is, for a session whose control group this host does not see. */
+  isPaused: () => Promise<boolean>;
   /** Starts what the supervisor cannot: it has no privilege to become somebody else. */
   tasks: Executor;
 }
@@ -43,7 +47,7 @@ export class SupervisorExecutor implements Executor {
     const { execId, process, stdin, isBrief = false, signal } = asked;
     const command = this.tellsAlone(process) ? encodeCommand(execId, process, { stdin, atOnce: !isBrief }) : undefined;
     if (command === undefined) return this.#parts.tasks.start(asked);
-    this.#assertThawed();
+    await this.#assertThawed();
     const link = await this.#connect();
     if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
     return this.#ask(link, { execId, command: process.args[0] ?? '' }, request.exec, command);
@@ -59,7 +63,7 @@ export class SupervisorExecutor implements Executor {
   }
 
   async startFiles(asked: FilesRequest): Promise<ExecProcess> {
-    this.#assertThawed();
+    await this.#assertThawed();
     const link = await this.#connect();
     return this.#ask(link, { execId: asked.execId, command: 'files' }, request.exec, encodeFiles(asked));
   }
@@ -82,14 +86,15 @@ export class SupervisorExecutor implements Executor {
       .map(({ payload }) => {
         const inside = { pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) };
         const { pid } = findPids(this.#parts.init(), inside, performance.now());
-        return { execId: payload.toString('utf8', 8), pid, command: readCommand(pid) };
+        const isSeen = this.#parts.init().cgroup !== undefined;
+        return { execId: payload.toString('utf8', 8), pid, command: isSeen ? readCommand(pid) : [] };
       });
     return [...own, ...(await this.#parts.tasks.list())];
   }
 
-  #assertThawed(): void {
+  async #assertThawed(): Promise<void> {
     const { cgroup } = this.#parts.init();
-    if (readPresent(() => cgroup?.isFrozen()))
+    if (cgroup === undefined ? await this.#parts.isPaused() : readPresent(() => cgroup.isFrozen()))
       throw new DriverError('failed-precondition', 'the session is paused', { operation: 'exec' });
   }
 
@@ -121,7 +126,7 @@ export class SupervisorExecutor implements Executor {
       if (!existsSync(this.#parts.path)) {
         throw new DriverError('failed-precondition', 'the session does not run', { operation: 'exec' });
       }
-      const link = await Link.open(this.#parts.path);
+      const link = await this.#parts.open();
       // Read at every command: kept open for as long as the supervisor is there.
       readPresent(() => this.#parts.init().cgroup?.keepOpen(link.closed));
       this.#current = link;

@@ -48,7 +48,7 @@ export class FrameReader {
     this.#headerBytes += part.length;
     if (this.#headerBytes === HEADER_BYTES) {
       this.#left = this.#header.readUInt32LE(0);
-      const isKnown = this.#type >= answer.welcome && this.#type <= answer.listed;
+      const isKnown = this.#type >= answer.welcome && this.#type <= answer.killed;
       if (
         !isKnown ||
         this.#left > (this.#isOutput ? MAX_OUTPUT : MAX_DATA) ||

@@ -18,13 +18,14 @@ export interface Subscriber {
   /** Valid during the call alone. */
   data(source: 0 | 1, piece: Uint8Array): void;
   frame(type: number, payload: Buffer): void;
-  /** The supervisor is gone (`not-found`), or cannot be understood any more (`data-loss`). */
+  /** The supervisor is gone (`not-found`), cannot be understood any more (`data-loss`), or was cut off (`aborted`). */
   lost(error: DriverError): void;
 }
 
 /** A connection to the supervisor of one session, shared by all commands that this process runs in it. */
 export class Link {
   readonly #socket: Socket;
+  readonly #hasEnded: () => boolean;
   readonly #subscribers = new Map<number, Subscriber>();
   /** Aborted when it has ended. */
   readonly closed: AbortSignal;
@@ -35,7 +36,8 @@ export class Link {
   #isDue = false;
   #failure: DriverError | undefined;
 
-  private constructor(path: string) {
+  private constructor(path: string, hasEnded: () => boolean) {
+    this.#hasEnded = hasEnded;
     readBuffer ??= Buffer.allocUnsafeSlow(CHUNK_BYTES);
     const reader = new FrameReader({
       data: (stream, source, piece) => this.#subscribers.get(stream)?.data(source, piece),
@@ -59,9 +61,12 @@ export class Link {
     });
   }
 
-  /** Rejects with `unavailable` when there is no supervisor at the path, or it does not answer. */
-  static async open(path: string): Promise<Link> {
-    const link = new Link(path);
+  /**
+   * Rejects with `unavailable` when there is no supervisor at the path, or it does not answer. `hasEnded` is for one that
+   * is behind something else: whether the end of the connection was its own.
+   */
+  static async open(path: string, hasEnded = () => true): Promise<Link> {
+    const link = new Link(path, hasEnded);
     try {
       await once(link.#socket, 'connect', { signal: AbortSignal.timeout(WELCOME_MS) });
       await link.#greet();
@@ -167,8 +172,10 @@ export class Link {
 
   #fail(cause: Error): void {
     if (this.#failure !== undefined) return;
-    const code = hasCode(cause, 'data-loss') ? 'data-loss' : 'not-found';
-    this.#failure = new DriverError(code, `the session's supervisor is gone: ${cause.message}`, {
+    const isCut = !this.#hasEnded();
+    const code = hasCode(cause, 'data-loss') ? 'data-loss' : isCut ? 'aborted' : 'not-found';
+    const what = isCut ? "the connection to the session's supervisor was cut" : "the session's supervisor is gone";
+    this.#failure = new DriverError(code, `${what}: ${cause.message}`, {
       operation: 'supervisor',
       cause,
     });

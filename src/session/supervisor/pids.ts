@@ -11,7 +11,9 @@ const MARGIN_TICKS = 2;
  * is told by the kernel alone (NSpid in proc_pid_status(5)), so that nothing inside can name a process of the host. What
  * began after `at`, a time of `performance.now()`, is another that has got the number since.
  */
-export function findPids({ pid: init }: Init, inside: HostPids, at: number): HostPids {
+export function findPids({ pid: init, cgroup }: Init, inside: HostPids, at: number): HostPids {
+  // A guest's are none of this host's: what is there is the hypervisor.
+  if (cgroup === undefined) return { reaper: 0, pid: init };
   const latest = (uptime() - (performance.now() - at) / 1000) * TICKS_PER_SECOND + MARGIN_TICKS;
   const reaper = findChild(init, inside.reaper, latest);
   return { reaper, pid: reaper === 0 ? 0 : findChild(reaper, inside.pid, latest) };

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from '../../core/error.js';
 import type { ExecProcess, ExitStatus } from '../executor.js';
 import { describeFailure } from './failure.js';
@@ -6,6 +7,8 @@ import type { Link } from './link.js';
 import { answer, encodeNumbers, encodeSize, LOST_CODE, readFlags, request } from './protocol.js';
 import { RemoteInput, RemoteOutput } from './streams.js';
 
+/** For how long a supervisor may be at killing, in ms. */
+const KILL_MS = 5_000;
 /** As shells have it. */
 const SIGKILLED = 128 + constants.signals.SIGKILL;
 
@@ -39,6 +42,7 @@ export class RemoteProcess implements ExecProcess {
   #begin: (process: this) => void = () => undefined;
   #end: (status: ExitStatus) => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
+  #killed: (left: number) => void = () => undefined;
 
   constructor(link: Link, name: { execId: string; command: string }, findPids: FindPids) {
     this.execId = name.execId;
@@ -89,6 +93,18 @@ export class RemoteProcess implements ExecProcess {
 
   get stdin(): RemoteInput | null {
     return this.#input ?? null;
+  }
+
+  /** By the supervisor itself: what it cannot have missed is all that the command started. */
+  async killTree(): Promise<boolean> {
+    if (!this.#link.isOpen) return false;
+    const answered = new Promise<number>((resolve) => {
+      this.#killed = resolve;
+    });
+    this.send(request.kill, new Uint8Array());
+    // One that is paused answers nothing.
+    const left = await Promise.race([answered, sleep(KILL_MS, 1, { ref: false })]);
+    return left === 0;
   }
 
   async signal(number: number): Promise<void> {
@@ -142,6 +158,7 @@ export class RemoteProcess implements ExecProcess {
     } else if (type === answer.outputEnd) this.#outputs[payload.readUInt32LE() === 0 ? 0 : 1].end();
     else if (type === answer.inputTaken) this.#input?.take(payload.readUInt32LE());
     else if (type === answer.exited) this.#finish(payload);
+    else if (type === answer.killed) this.#killed(payload.readUInt32LE());
   }
 
   #start(payload: Buffer): void {
@@ -164,6 +181,7 @@ export class RemoteProcess implements ExecProcess {
     // It goes with its session alone, and the kernel ends with it all that runs there (pid_namespaces(7)).
     if (error.code === 'not-found') this.assumeKilled();
     this.#fail(error);
+    this.#killed(1);
     for (const output of this.#outputs) output.end();
     this.#input?.destroy();
   }

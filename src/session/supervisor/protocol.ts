@@ -26,6 +26,7 @@ export const request = {
   release: 10,
   detach: 11,
   list: 12,
+  kill: 13,
 } as const;
 
 export const answer = {
@@ -39,6 +40,7 @@ export const answer = {
   exited: 71,
   item: 72,
   listed: 73,
+  killed: 74,
 } as const;
 
 /** Bytes that a payload has at least. */
@@ -50,6 +52,7 @@ export const leastBytes: Record<number, number> = {
   [answer.inputTaken]: 4,
   [answer.exited]: 12,
   [answer.item]: 8,
+  [answer.killed]: 4,
 };
 
 export const stage = { fork: 0, cwd: 1, run: 2, name: 3 } as const;

@@ -117,6 +117,27 @@ describe.skipIf(!isHost)('Kata', { meta: { skipReason } }, () => {
     }
   });
 
+  test('a supervisor over stdio: commands, kills, files, input, its own command, two processes', boot, async () => {
+    const command = ['sh', '-c', 'echo a; echo b >&2; sleep 1000'];
+    await using own = await provider.createSession({ executor: 'supervisor', command });
+    const input = 'line\n'.repeat(100_000);
+    expect((await own.exec('cat', [], { input })).stdout).toBe(input);
+    const script = 'setsid sleep 1000 & (sleep 1001 &); sleep 1002';
+    const killed = await own.exec('sh', ['-c', script], { timeoutMs: 1_000 });
+    expect(killed).toMatchObject({ exitCode: 124, kill: { verified: true } });
+    expect((await own.exec('ps', ['-o', 'args'])).stdout).not.toMatch(/sleep 100[12]/);
+    await own.files.writeFile('/tmp/a', 'text');
+    expect((await own.exec('cat', ['/tmp/a'])).stdout).toBe('text');
+    const execution = await own.spawn('sh', ['-c', 'sleep 1; echo later; exit 4']);
+    await execution.detach();
+    const other = await open();
+    const again = await (await other.connect(own.sessionId)).executions.connect(execution.execId);
+    expect(await again.result()).toMatchObject({ stdout: 'later\n', exitCode: 4 });
+    const text = { stdout: '', stderr: '' };
+    for await (const { source, data } of own.logs()) text[source] += Buffer.from(data).toString();
+    expect(text).toEqual({ stdout: 'a\n', stderr: 'b\n' });
+  });
+
   test('stop, start, pause and resume', boot, async () => {
     await session.pause();
     expect((await session.info()).state).toBe('paused');

@@ -15,7 +15,9 @@ test('the supervisor for arm64 greets, runs a command and serves files', async (
   const directory = mkdtempSync(join(tmpdir(), 'arm64-'));
   try {
     const path = join(directory, 'supervisor');
-    const sources = ['main', 'connection', 'job', 'files', 'run', 'ring'].map((name) => `native/${name}.c`);
+    const sources = ['main', 'connection', 'job', 'files', 'run', 'ring', 'channel', 'relay', 'kill'].map(
+      (name) => `native/${name}.c`,
+    );
     execFileSync(COMPILER, ['-std=c11', '-D_GNU_SOURCE', '-Os', '-static', '-Wall', '-Werror', '-o', path, ...sources]);
     await using program = await Program.launch([QEMU, path]);
     const link = await program.open();

@@ -69,8 +69,12 @@ test('ctr sees the session, executes in it and kills it', async () => {
   await expect.poll(() => session.info()).toMatchObject({ state: 'stopped', exitCode: 137 });
 });
 
-test('a session that was to have a supervisor does not move to a guest, and says why', async () => {
-  await using session = await provider.createSession({ executor: 'supervisor' });
+test('a session that was to have a supervisor beside an input does not move to a guest, and says why', async () => {
+  await using session = await provider.createSession({
+    executor: 'supervisor',
+    command: ['sleep', '1000'],
+    stdin: true,
+  });
   await session.stop({ timeoutMs: 0 });
   await expect(session.start({ runtime: 'kata' })).rejects.toMatchObject({
     code: 'capability-mismatch',
