@@ -24,7 +24,8 @@ function waitFor(screen: Screen, expected: RegExp) {
 }
 
 describe('pipes', () => {
-  test('stdin, both outputs, the end of input and the exit code', async () => {
+  test('stdin, both outputs, the end of input and the exit code', async ({ skip }) => {
+    skip(TAKES_STREAMS, taken);
     const command = [
       'sh',
       '-c',
@@ -40,7 +41,8 @@ describe('pipes', () => {
     expect([stdout.text, stderr.text]).toEqual(['got one\ngot two\nend\n', 'err one\nerr two\n']);
   });
 
-  test('a megabyte comes back whole, through an output that is slow', async () => {
+  test('a megabyte comes back whole, through an output that is slow', async ({ skip }) => {
+    skip(TAKES_STREAMS, taken);
     await using session = await provider.createSession({ command: ['cat'], stdin: true });
     const data = Array.from({ length: 150_000 }, (_, i) => `${i}\n`).join('');
     const stdout = new Screen({ highWaterMark: 1 });
@@ -51,7 +53,8 @@ describe('pipes', () => {
     expect(stdout.text === data).toBe(true);
   });
 
-  test('an abort takes the connection away and nothing else; another attach goes on', async () => {
+  test('an abort takes the connection away and nothing else; another attach goes on', async ({ skip }) => {
+    skip(TAKES_STREAMS, taken);
     await using session = await provider.createSession({ command: ['cat'], stdin: true });
     const abort = new AbortController();
     const first = { stdin: new PassThrough(), stdout: new Screen() };
@@ -68,7 +71,8 @@ describe('pipes', () => {
     expect([first.stdout.text, second.stdout.text]).toEqual(['first\n', 'first\nsecond\n']);
   });
 
-  test('two at once see the same', async () => {
+  test('two at once see the same', async ({ skip }) => {
+    skip(TAKES_STREAMS, taken);
     await using session = await provider.createSession({ command: ['cat'], stdin: true });
     const [a, b] = [new Screen(), new Screen()];
     const stdin = new PassThrough();
@@ -147,7 +151,8 @@ describe('a terminal', () => {
   });
 });
 
-test("stdin after a start is the new command's", async () => {
+test("stdin after a start is the new command's", async ({ skip }) => {
+  skip(TAKES_STREAMS, taken);
   await using session = await provider.createSession({ command: ['cat'], stdin: true });
   for (const word of ['one\n', 'two\n']) {
     const [stdin, stdout] = [new PassThrough(), new Screen()];
