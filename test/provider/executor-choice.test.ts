@@ -5,7 +5,7 @@ import { resolveOptions } from '../../src/provider/options.js';
 const plain = { add: [], drop: [] };
 
 test.each([
-  ['a guest', 'io.containerd.kata.v2', plain, 'leads into a session on io.containerd.kata.v2'],
+  ['a guest', 'io.containerd.kata.v2', plain, 'it can be asked for by name'],
   ['a runtime that nothing is known of', 'io.containerd.runsc.v1', plain, 'leads into a session'],
   ['a policy by which root inside may trace', 'io.containerd.runc.v2', { add: ['SYS_PTRACE'], drop: [] }, 'SYS_PTRACE'],
 ])('auto leaves %s to containerd, and says why', (_, runtime, capabilities, reason) => {
