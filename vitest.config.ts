@@ -26,6 +26,8 @@ const MORE = [
   'exec-many',
   'exec-taken',
   'exec-volume',
+  'files',
+  'files-copy',
   'fork',
   'host-network',
   'labels',
