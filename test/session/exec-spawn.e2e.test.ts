@@ -133,7 +133,8 @@ test('a stream that is taken and never read does not hold up the end of its sess
 });
 
 describe('detach and connect', () => {
-  const counting = 'i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo $i; sleep 0.02; done; exit 9';
+  // It outlives the test's own pauses.
+  const counting = `i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo $i; sleep ${relax(20) / 1000}; done; exit 9`;
   const all = Array.from({ length: 60 }, (_, i) => `${i + 1}\n`).join('');
 
   test('output goes on without a gap, in this process', async () => {

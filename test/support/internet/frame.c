@@ -1,6 +1,6 @@
 /*
- * Sends one frame of its own making through eth0: frame ADDRESS TEXT. It holds a datagram for port 9999 of the address; the
- * neighbour that it goes to is the first that the kernel knows.
+ * Sends one frame of its own making through eth0: frame ADDRESS TEXT. It holds a datagram for port 9999 of the address, and
+ * goes to the gateway, which something was sent to before.
  */
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -29,6 +29,25 @@ static uint16_t sum(const void *data, size_t size) {
   return (uint16_t)~total;
 }
 
+/* Its link-layer address, by the kernel's tables of routes and of neighbours. */
+static void find_gateway(unsigned char *to) {
+  char line[256], address[64] = "";
+  uint32_t destination, gateway;
+  FILE *routes = fopen("/proc/net/route", "r");
+  while (routes && fgets(line, sizeof line, routes))
+    if (sscanf(line, "%*s %x %x", &destination, &gateway) == 2 && destination == 0)
+      inet_ntop(AF_INET, &gateway, address, sizeof address);
+  FILE *neighbours = fopen("/proc/net/arp", "r");
+  while (neighbours && fgets(line, sizeof line, neighbours)) {
+    char of[64];
+    if (sscanf(line, "%63s %*s %*s %hhx:%hhx:%hhx:%hhx:%hhx:%hhx", of, to, to + 1, to + 2, to + 3, to + 4, to + 5) == 7 &&
+        strcmp(of, address) == 0)
+      return;
+  }
+  fprintf(stderr, "the gateway \"%s\" is no neighbour that is known\n", address);
+  exit(1);
+}
+
 int main(int argc, char **argv) {
   if (argc != 3 || strlen(argv[2]) > 1000) return 2;
   int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP));
@@ -47,13 +66,7 @@ int main(int argc, char **argv) {
   if (ioctl(inet, SIOCGIFADDR, &request) < 0) fail("SIOCGIFADDR");
   frame.ip.saddr = ((struct sockaddr_in *)&request.ifr_addr)->sin_addr.s_addr;
   if (ioctl(inet, SIOCGIFINDEX, &request) < 0) fail("SIOCGIFINDEX");
-  FILE *neighbours = fopen("/proc/net/arp", "r");
-  unsigned char *to = frame.ethernet.ether_dhost;
-  if (!neighbours || fscanf(neighbours, "%*[^\n] %*s %*s %*s %hhx:%hhx:%hhx:%hhx:%hhx:%hhx", to, to + 1, to + 2, to + 3,
-                            to + 4, to + 5) != 6) {
-    fprintf(stderr, "no neighbour is known\n");
-    return 1;
-  }
+  find_gateway(frame.ethernet.ether_dhost);
   frame.ethernet.ether_type = htons(ETH_P_IP);
   frame.ip.version = 4;
   frame.ip.ihl = sizeof frame.ip / 4;
