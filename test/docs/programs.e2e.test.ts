@@ -70,7 +70,8 @@ test('every example of docs/exec.md does what the page says', () => {
   const live = 'stdout 1\n\nstdout 2\n\nstdout 3\n\n0 \\d+\n';
   const killed = '\\[ \\d+ \\] \\[\\] true\n';
   const terminal = '[^]*tty; exit\n/dev/pts/\\d\n\n';
-  expect(printed).toMatch(new RegExp(`^${result}${live}${killed}${terminal}quick\n\n$`));
+  const executors = 'supervisor every session has it that can\nthrough containerd\n\n';
+  expect(printed).toMatch(new RegExp(`^${result}${live}${killed}${terminal}${executors}$`));
 });
 
 test('every example of docs/files.md does what the page says', () => {

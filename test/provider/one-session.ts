@@ -1,8 +1,14 @@
 // A program that uses the whole way once, for those who watch it from outside.
 import { ContainerdProvider } from '../../src/index.js';
 
-const { IMAGE = '', ARCHIVE = '', ADDRESS = '', NAMESPACE = '', STATE = '' } = process.env;
-const provider = new ContainerdProvider({ image: IMAGE, address: ADDRESS, namespace: NAMESPACE, stateRoot: STATE });
+const { IMAGE = '', ARCHIVE = '', ADDRESS = '', NAMESPACE = '', STATE = '', EXECUTOR } = process.env;
+const provider = new ContainerdProvider({
+  image: IMAGE,
+  address: ADDRESS,
+  namespace: NAMESPACE,
+  stateRoot: STATE,
+  executor: EXECUTOR === 'task' ? 'task' : 'supervisor',
+});
 await provider.importImage(ARCHIVE);
 const session = await provider.createSession({ networkMode: 'none' });
 const { stdout } = await session.exec('echo', ['seen']);

@@ -6,7 +6,10 @@ import { context, onlyOn } from '../support/context.js';
 
 // strace(1) sees every program that the library's process starts; the daemon and its shims are none of its children.
 onlyOn(['1.6'], 'the library starts the same programs everywhere')('the library', () => {
-  test('starts no docker, nerdctl or ctr, and nothing but mkfifo', () => {
+  test.each([
+    { executor: 'task', programs: ['mkfifo', 'node'] },
+    { executor: 'supervisor', programs: ['node'] },
+  ])('starts no docker, nerdctl or ctr with $executor, but $programs', ({ executor, programs }) => {
     const log = join(context.root, 'strace.log');
     const { images, address, namespace, stateRoot } = context;
     const env = {
@@ -16,6 +19,7 @@ onlyOn(['1.6'], 'the library starts the same programs everywhere')('the library'
       ADDRESS: address,
       NAMESPACE: namespace,
       STATE: stateRoot,
+      EXECUTOR: executor,
     };
     const program = ['node', 'scripts/run-ts.mjs', 'test/provider/one-session.ts'];
     execFileSync('strace', ['-f', '-qq', '-e', 'trace=execve', '-e', 'signal=none', '-o', log, ...program], { env });
@@ -28,6 +32,6 @@ onlyOn(['1.6'], 'the library starts the same programs everywhere')('the library'
             ?.split('/')
             .at(-1) ?? [],
       );
-    expect([...new Set(started)].sort()).toEqual(['mkfifo', 'node']);
+    expect([...new Set(started)].sort()).toEqual(programs);
   });
 });
