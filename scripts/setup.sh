@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make a fresh Debian machine with Node and npm ready: missing Debian packages, npm dependencies, dist/.
+# Make a fresh Debian machine with Node and npm ready: missing Debian packages, npm dependencies, bin/, dist/.
 #
 #   bash scripts/setup.sh           what the demo needs
 #   bash scripts/setup.sh --tests   what the tests need as well
@@ -20,10 +20,10 @@ node -e '
   process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1);
 ' || refuse "needs Node 20.19 or newer; this is $(node --version)"
 
-packages=(containerd runc busybox-static catatonit containernetworking-plugins iproute2 iptables)
+packages=(containerd runc busybox-static catatonit containernetworking-plugins iproute2 iptables gcc musl-tools)
 case ${1:-} in
   '') ;;
-  --tests) packages+=(crun docker-registry openssl zstd buildah strace git tmux zsh fish gcc libc6-dev musl-tools golang-github-opencontainers-specs-dev) ;;
+  --tests) packages+=(crun docker-registry openssl zstd buildah strace git tmux zsh fish libc6-dev golang-github-opencontainers-specs-dev) ;;
   *) refuse "unknown argument: $1" ;;
 esac
 
@@ -44,5 +44,5 @@ if ! is_installed; then
   npm ci --no-audit --no-fund --loglevel=error
 fi
 
-if [ "${1:-}" = --tests ]; then npm run --silent build:native; fi
+npm run --silent build:native
 npm run --silent build
