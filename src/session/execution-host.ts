@@ -7,7 +7,7 @@ import type { KillReport } from './kill-tree.js';
 export interface ExecutionHost {
   killTree(process: ExecProcess): Promise<KillReport>;
   /** Whether the kernel killed it, or what it started, for want of memory. `killed`: SIGKILL ended the command. */
-  wasOomKilled(process: ExecProcess, killed: boolean): boolean;
+  wasOomKilled(process: ExecProcess, killed: boolean): Promise<boolean>;
   /** Throws when the session is no more. */
   assertAlive(): void;
   /** Whether the pids of what runs are those of the session's own processes, and not the shim's word for a guest. */

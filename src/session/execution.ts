@@ -227,7 +227,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     }
   }
 
-  #describe({ code }: ExitStatus, kill: KillReport | undefined): ExecResult {
+  async #describe({ code }: ExitStatus, kill: KillReport | undefined): Promise<ExecResult> {
     const signal = code > 128 ? findSignal(code - 128) : undefined;
     return {
       execId: this.execId,
@@ -235,7 +235,7 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
       ...this.#output.describe(),
       durationMs: Date.now() - this.#started,
       isCanceled: this.#isCanceled,
-      oomKilled: kill === undefined && this.#host.wasOomKilled(this.#process, signal === 'SIGKILL'),
+      oomKilled: kill === undefined && (await this.#host.wasOomKilled(this.#process, signal === 'SIGKILL')),
       ...(this.#timedOut ? { timedOut: true } : {}),
       ...(signal === undefined ? {} : { signal }),
       ...(kill === undefined ? {} : { kill }),

@@ -11,7 +11,7 @@ import { Execution } from './execution.js';
 import type { ExecutionHost } from './execution-host.js';
 import type { ExecProcess, Executor, RunningExec } from './executor.js';
 import { isDead, type KillReport, killTree } from './kill-tree.js';
-import { type ProcessStat, readStat } from './proc.js';
+import { type ProcessStat, readPresent, readStat } from './proc.js';
 import type { Init } from './task.js';
 
 /** Put into the environment of every exec, so that its descendants are known by it. */
@@ -41,6 +41,9 @@ interface Asked {
 /** Ms for which a start that met a frozen session is tried again: a kill holds it for some ten. */
 const FROZEN_MS = 1_000;
 const FROZEN_PAUSE_MS = 20;
+/** A reaper ends when all that it reaps for has. */
+const REAPED_ROUNDS = 10;
+const REAPED_PAUSE_MS = 2;
 
 export interface RunningExecsParts {
   /** As it was last seen. */
@@ -226,12 +229,12 @@ export class RunningExecs {
       this.#parts.killed(process.execId, report);
       return report;
     },
-    wasOomKilled: (process, killed) => {
+    wasOomKilled: async (process, killed) => {
       const { alone = false, oomKills = 0 } = this.#known.get(process) ?? {};
       const now = this.#countOomKills();
       // Beside others a kill counts for the first that it can have ended.
       const before = alone ? oomKills : Math.max(oomKills, this.#oomKills);
-      if (now <= before || !(alone || killed)) return false;
+      if (now <= before || !(alone || killed || (await this.#isLeftAlone()))) return false;
       this.#oomKills = now;
       return true;
     },
@@ -246,6 +249,15 @@ export class RunningExecs {
       this.#releases.add(settled);
     },
   };
+
+  /** Whether nothing is left in the session. The reaper of one that ended just before this began made that not alone. */
+  async #isLeftAlone(): Promise<boolean> {
+    const { pid: init, cgroup } = this.#parts.init();
+    for (let round = 0; round < REAPED_ROUNDS && this.#active.size === 0; round++, await sleep(REAPED_PAUSE_MS)) {
+      if (readPresent(() => cgroup?.listPids())?.every((pid) => pid === init)) return true;
+    }
+    return false;
+  }
 
   #countOomKills(): number {
     return this.#parts.init().cgroup?.countOomKills() ?? 0;
