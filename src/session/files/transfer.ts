@@ -18,6 +18,7 @@ export interface TransferReport {
 
 interface Upload {
   files: SessionFiles;
+  /** Makes a symbolic link, whose target is bytes. */
   link: (path: Uint8Array, target: Uint8Array, signal?: AbortSignal) => Promise<unknown>;
 }
 
@@ -28,55 +29,52 @@ interface Asked {
   signal?: AbortSignal;
 }
 
+/** One walk of the tree of a source. */
+interface Walk {
+  files: SessionFiles;
+  asked: Asked;
+  report: TransferReport;
+}
+
+function beginWalk(files: SessionFiles, asked: Asked): Walk {
+  return { files, asked, report: { files: 0, bytes: 0, skipped: [] } };
+}
+
 /** What a directory must allow whoever fills it. */
 const OWN = 0o700;
 const MODES = 0o777;
 
 export async function uploadFiles(to: Upload, from: string, path: Buffer, asked: Asked): Promise<TransferReport> {
-  const report: TransferReport = { files: 0, bytes: 0, skipped: [] };
+  const walk = { ...to, ...beginWalk(to.files, asked) };
   // A link that is named is followed, as cp does.
   const facts = await stat(from).catch((cause) => {
     throw describeHostFailure('upload', from, cause);
   });
-  if (facts.isDirectory()) await uploadDirectory(to, Buffer.from(from), path, facts, asked, report);
-  else if (facts.isFile()) await uploadFile(to, Buffer.from(from), path, facts, asked, report);
+  if (facts.isDirectory()) await uploadDirectory(walk, Buffer.from(from), path, facts);
+  else if (facts.isFile()) await uploadFile(walk, Buffer.from(from), path, facts);
   else throw new DriverError('invalid-argument', `${from} is neither a file nor a directory`, { operation: 'upload' });
-  return report;
+  return walk.report;
 }
 
-async function uploadFile(
-  to: Upload,
-  from: Buffer,
-  path: Buffer,
-  { mode }: Facts,
-  asked: Asked,
-  report: TransferReport,
-): Promise<void> {
+async function uploadFile({ files, asked, report }: Walk, from: Buffer, path: Buffer, { mode }: Facts): Promise<void> {
   const count = countBytes(report);
-  await to.files.writeFile(path, count(createReadStream(from)), { ...asked, mode: mode & MODES });
+  await files.writeFile(path, count(createReadStream(from)), { ...asked, mode: mode & MODES });
   report.files++;
 }
 
-async function uploadDirectory(
-  to: Upload,
-  from: Buffer,
-  path: Buffer,
-  { mode }: Facts,
-  asked: Asked,
-  report: TransferReport,
-): Promise<void> {
-  const isNew = !(await to.files.exists(path, asked));
-  if (isNew) await to.files.mkdir(path, { ...asked, recursive: true, mode: (mode & MODES) | OWN });
+async function uploadDirectory(walk: Walk & Upload, from: Buffer, path: Buffer, { mode }: Facts): Promise<void> {
+  const { files, link, asked, report } = walk;
+  const isNew = !(await files.exists(path, asked));
+  if (isNew) await files.mkdir(path, { ...asked, recursive: true, mode: (mode & MODES) | OWN });
   for (const name of await readdir(from, { encoding: 'buffer' })) {
     const [source, target] = [joinBytes(from, name), joinBytes(path, name)];
     const facts = await lstat(source);
-    if (facts.isDirectory()) await uploadDirectory(to, source, target, facts, asked, report);
-    else if (facts.isFile()) await uploadFile(to, source, target, facts, asked, report);
-    else if (facts.isSymbolicLink())
-      await to.link(target, await readlink(source, { encoding: 'buffer' }), asked.signal);
+    if (facts.isDirectory()) await uploadDirectory(walk, source, target, facts);
+    else if (facts.isFile()) await uploadFile(walk, source, target, facts);
+    else if (facts.isSymbolicLink()) await link(target, await readlink(source, { encoding: 'buffer' }), asked.signal);
     else report.skipped.push(source.toString());
   }
-  if (isNew && (mode & OWN) !== OWN) await to.files.chmod(path, mode & MODES, asked);
+  if (isNew && (mode & OWN) !== OWN) await files.chmod(path, mode & MODES, asked);
 }
 
 export async function downloadFiles(
@@ -85,29 +83,22 @@ export async function downloadFiles(
   to: string,
   asked: Asked,
 ): Promise<TransferReport> {
-  const report: TransferReport = { files: 0, bytes: 0, skipped: [] };
+  const walk = beginWalk(files, asked);
   const facts = await files.stat(path, asked);
   if (facts.type === 'other') {
     throw new DriverError('invalid-argument', `${path} is neither a file nor a directory`, { operation: 'download' });
   }
   try {
-    if (facts.type === 'dir') await downloadDirectory(files, path, Buffer.from(to), facts, asked, report);
-    else await downloadFile(files, path, Buffer.from(to), facts, asked, report);
+    if (facts.type === 'dir') await downloadDirectory(walk, path, Buffer.from(to), facts);
+    else await downloadFile(walk, path, Buffer.from(to), facts);
   } catch (error) {
     throw error instanceof DriverError ? error : describeHostFailure('download', to, error);
   }
-  return report;
+  return walk.report;
 }
 
 /** Under another name until it is whole. */
-async function downloadFile(
-  files: SessionFiles,
-  path: Buffer,
-  to: Buffer,
-  { mode }: Facts,
-  asked: Asked,
-  report: TransferReport,
-): Promise<void> {
+async function downloadFile({ files, asked, report }: Walk, path: Buffer, to: Buffer, { mode }: Facts): Promise<void> {
   const temporary = Buffer.concat([to, Buffer.from(`.${randomBytes(6).toString('hex')}`)]);
   const count = countBytes(report);
   try {
@@ -122,20 +113,14 @@ async function downloadFile(
 }
 
 /** A new one, made here: nothing that the session names twice, or as a link, leads out of it. */
-async function downloadDirectory(
-  files: SessionFiles,
-  path: Buffer,
-  to: Buffer,
-  { mode }: Facts,
-  asked: Asked,
-  report: TransferReport,
-): Promise<void> {
+async function downloadDirectory(walk: Walk, path: Buffer, to: Buffer, { mode }: Facts): Promise<void> {
+  const { files, asked, report } = walk;
   await mkdir(to, { mode: (mode & MODES) | OWN });
   for (const entry of await files.readdir(path, asked)) {
     const name = Buffer.from(entry.nameBytes ?? entry.name);
     const [source, target] = [joinBytes(path, name), joinBytes(to, name)];
-    if (entry.type === 'dir') await downloadDirectory(files, source, target, entry, asked, report);
-    else if (entry.type === 'file') await downloadFile(files, source, target, entry, asked, report);
+    if (entry.type === 'dir') await downloadDirectory(walk, source, target, entry);
+    else if (entry.type === 'file') await downloadFile(walk, source, target, entry);
     else if (entry.type === 'symlink') {
       const link = await files.stat(source, { ...asked, followSymlinks: false });
       await symlink(link.target ?? '', target);
