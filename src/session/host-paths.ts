@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, realpathSync } from 'node:fs';
 import os from 'node:os';
 import { basename, dirname, join } from 'node:path';
+import { isAbsent } from '../core/absent.js';
 import { isWithin } from '../policy/mounts.js';
 import { locate, type MountEntry, readMountTable } from './mount-table.js';
 
@@ -135,7 +136,7 @@ function readOr<T>(read: () => T, otherwise: T): T {
   try {
     return read();
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return otherwise;
+    if (isAbsent(error)) return otherwise;
     throw error;
   }
 }

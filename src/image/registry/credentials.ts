@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { isAbsent } from '../../core/absent.js';
 import { DriverError } from '../../core/error.js';
 import type { ResolvedRegistryOptions } from './options.js';
 
@@ -49,7 +50,7 @@ function pick(table: unknown, host: string): unknown {
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') return '{}';
+    if (isAbsent(cause)) return '{}';
     throw new DriverError('failed-precondition', `${path} cannot be read: ${cause.code}`, { operation, cause });
   });
   try {

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { isAbsent } from '../../core/absent.js';
 import { DriverError, formatValue } from '../../core/error.js';
 import { ALL, type Capability, CONNECT_MS, type Endpoint, isLoopback, type TlsSettings } from './endpoint.js';
 import type { ResolvedRegistryOptions } from './options.js';
@@ -180,9 +181,8 @@ async function listDirectory(directory: string): Promise<string[] | undefined> {
   try {
     return (await readdir(directory)).sort();
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw refuse(`${directory} cannot be read: ${code}`, cause);
+    if (isAbsent(cause)) return undefined;
+    throw refuse(`${directory} cannot be read: ${(cause as NodeJS.ErrnoException).code}`, cause);
   }
 }
 
