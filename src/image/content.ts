@@ -211,6 +211,29 @@ export async function sendBlob(
   }
 }
 
+/** Makes a name to write a blob under, unless it is made, or the blob there. Another may be at it. */
+export async function openIngest(
+  channel: Channel,
+  ref: string,
+  { digest, size }: Blob,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const call = channel.duplex(writeContent, { signal });
+  const answers = call.responses[Symbol.asyncIterator]();
+  try {
+    const request = { ref, total: BigInt(size), expected: digest, action: WriteAction.STAT, offset: 0n, labels: {} };
+    await call.send(encodeWrite(request));
+    await answers.next();
+    call.end();
+    // The daemon's end of the call, by which it has unlocked the name.
+    await answers.next();
+  } catch (error) {
+    if (!hasCode(error, 'already-exists') && !isLocked(error)) throw error;
+  } finally {
+    call.cancel();
+  }
+}
+
 function describeSize(subject: string, found: string, size: number): DriverError {
   return new DriverError('data-loss', `${subject} has ${found} the ${size} bytes that it must have`, { operation });
 }

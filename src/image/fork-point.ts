@@ -6,6 +6,7 @@ import {
   SnapshotsService,
 } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import type { Channel } from '../rpc/channel.js';
+import { collectGarbage } from './lease.js';
 import { findSnapshot, listSnapshots } from './snapshot.js';
 import { SLOW_MS } from './unpack.js';
 
@@ -76,14 +77,25 @@ async function removeDownwards(channel: Channel, snapshotter: string, name: stri
     try {
       await channel.unary(SnapshotsService.remove, { snapshotter, key: next }, { deadlineMs: SLOW_MS });
     } catch (error) {
-      // Something is on top of it.
-      if (hasCode(error, 'failed-precondition')) return true;
+      if (hasCode(error, 'failed-precondition')) {
+        await collectUncovered(channel, snapshotter, next);
+        return true;
+      }
       // Another process or the collector was faster, and need not have looked below.
       if (!hasCode(error, 'not-found')) throw error;
     }
     next = info.parent;
   }
   return true;
+}
+
+/**
+ * The collector does not strike what it takes off the snapshot below, which containerd then refuses to remove as if something
+ * were on top of it: where nothing is, the collector alone can take it, and those below it.
+ */
+async function collectUncovered(channel: Channel, snapshotter: string, name: string): Promise<void> {
+  for await (const _above of listSnapshots(channel, snapshotter, [`parent==${JSON.stringify(name)}`])) return;
+  await collectGarbage(channel);
 }
 
 /** Removes every fork point that nothing is on top of. */

@@ -30,6 +30,11 @@ export async function withOwnLease<T>(
   return withCleanup(async (undo) => work(await acquireLease(channel, undo, { signal })));
 }
 
+/** What nothing refers to is gone when this resolves. */
+export async function collectGarbage(channel: Channel): Promise<void> {
+  await withOwnLease(channel, async () => undefined);
+}
+
 /** A lease that `undo` gives back, with a garbage collection, for work that is no one call. */
 export async function acquireLease(
   channel: Channel,

@@ -3,7 +3,7 @@ import { accept, checkOptions, type Rule } from '../policy/rule.js';
 import { boolean } from '../policy/schema.js';
 import type { Channel } from '../rpc/channel.js';
 import { removeImage } from './image.js';
-import { withOwnLease } from './lease.js';
+import { collectGarbage } from './lease.js';
 import { type ImageUsage, type Inventory, summarizeUsage, takeInventory } from './usage.js';
 import { listUsers } from './users.js';
 
@@ -55,7 +55,7 @@ export async function pruneImages(
     }
   }
   // The end of a lease is what makes the daemon collect now.
-  if (!dryRun && report.removed.length > 0) await withOwnLease(channel, async () => undefined);
+  if (!dryRun && report.removed.length > 0) await collectGarbage(channel);
   return report;
 }
 

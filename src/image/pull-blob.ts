@@ -36,9 +36,9 @@ export async function pullBlob(
   const ref = nameIngest(blob);
   const store = { channel, hold: leased.hold };
   for (let resumed = false; ; ) {
-    let offset = 0;
+    let isFresh = false;
     const data = (from: number) => {
-      offset = from;
+      isFresh = from === 0;
       return countBytes(typeof source.data === 'function' ? source.data(from) : source.data, from, onBytes);
     };
     try {
@@ -55,8 +55,8 @@ export async function pullBlob(
       } else if (hasCode(error, 'data-loss', 'resource-exhausted')) {
         // Of no use to anyone; or there is no room for it.
         const failures = await abortIngest(channel, ref);
-        // What an earlier pull left may be the part that is wrong.
-        if (failures.length > 0 || offset === 0 || resumed) throw addSuppressed(error, failures);
+        // What an earlier writer left may be the part that is wrong, or the whole.
+        if (failures.length > 0 || isFresh || resumed) throw addSuppressed(error, failures);
         resumed = true;
       } else {
         throw error;
@@ -67,7 +67,7 @@ export async function pullBlob(
 }
 
 /** The names that containerd's own clients use, so that theirs and ours are the same work. */
-function nameIngest({ mediaType, digest }: TypedBlob): string {
+export function nameIngest({ mediaType, digest }: TypedBlob): string {
   const kind = isIndex(mediaType)
     ? 'index'
     : isManifest(mediaType)

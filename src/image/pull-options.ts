@@ -21,7 +21,7 @@ export interface PullProgress {
 export interface PullOptions extends UnpackOptions {
   /** Which of an index's platforms to bring. Defaults to Linux on this machine's processor. */
   platform?: Platform | undefined;
-  /** Layers that are downloaded at once. Defaults to 3. */
+  /** Layers that are downloaded at once. Defaults to 3, and to the daemon's own number where it downloads by itself. */
   concurrency?: number | undefined;
   /** Bytes that the image may have as it is stored, by its manifest and as they come. Defaults to 20 GiB. */
   maxBytes?: number | undefined;

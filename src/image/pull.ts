@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createInputError, DriverError } from '../core/error.js';
 import { Gate } from '../core/gate.js';
 import type { Channel } from '../rpc/channel.js';
@@ -16,6 +17,8 @@ import { type ManifestDocument, Repository } from './registry/repository.js';
 import { unpackImage } from './unpack.js';
 
 const CONCURRENCY = 3;
+/** For which the lowest layer has connection and processors to itself: unpacking, which takes longest, begins with it. */
+const HEAD_START_MS = 300;
 
 /**
  * Pulls an image from its registry and unpacks it. The name is given when everything is there and verified; until then
@@ -119,20 +122,41 @@ async function pullLayers(
   { options, failed }: { options: PullOptions; failed: AbortController },
 ): Promise<void> {
   const { leased, repository, signal } = store;
-  const { concurrency = CONCURRENCY, snapshotter, maxUnpackedBytes, onProgress } = options;
+  const { concurrency, snapshotter, maxUnpackedBytes, onProgress } = options;
   const counter = new PullCounter(image.name, layers, options);
-  const gate = new Gate(concurrency);
+  const gate = new Gate(concurrency ?? CONCURRENCY);
+  const work = {
+    manifest: image.manifest.digest,
+    layers,
+    onBytes: (layer: TypedBlob, at: number) => counter.note(layer, at),
+  };
+  // Loaded with its protobufs by who needs it: most commands pull nothing.
+  const start = async () => (await import('./pull-transfer.js')).startTransfer(store, work);
+  // How many layers at once the daemon brings is for its own configuration to say.
+  const transfer = concurrency === undefined ? await start() : undefined;
   const failures: unknown[] = [];
   const note = (error: unknown) => {
     failures.push(error);
     failed.abort();
   };
+  const checks: Promise<unknown>[] = [];
+  let headStart: Promise<unknown> = Promise.resolve();
   const downloads = new Map(
     layers.map((layer) => {
       const data = (offset: number) => repository.readBlob(layer, offset, signal);
       const subject = `layer ${layer.digest} of ${image.name}`;
-      const download = gate.run(() => pullBlob(store, layer, { data, subject }, (at) => counter.note(layer, at)));
-      return [layer.digest, download.catch(note)];
+      const download = () => gate.run(() => pullBlob(store, layer, { data, subject }, (at) => counter.note(layer, at)));
+      const arrived = transfer?.waitFor(layer) ?? Promise.resolve(false);
+      const turn = headStart;
+      const done = arrived.then((isThere) => (isThere ? undefined : turn.then(download))).catch(note);
+      if (layer === layers[0]) headStart = Promise.race([done, sleep(HEAD_START_MS, undefined, { ref: false })]);
+      // What the daemon says that it brought may be unpacked, and is looked at in the end.
+      checks.push(
+        Promise.all([arrived, transfer?.ended])
+          .then(([isThere]) => (isThere ? download() : undefined))
+          .catch(note),
+      );
+      return [layer.digest, done];
     }),
   );
   const unpacking = unpackImage(leased, image, {
@@ -145,7 +169,7 @@ async function pullLayers(
     },
     onLayer: (completed) => onProgress?.({ stage: 'unpack', completed, total: image.layers.length }),
   });
-  await Promise.all([...downloads.values(), unpacking.catch(note)]);
+  await Promise.all([...downloads.values(), ...checks, unpacking.catch(note), transfer?.ended]);
   // Those that follow are the first one's consequences.
   if (failures.length > 0) throw failures[0];
 }

@@ -24,9 +24,14 @@ export async function readSnapshotUsage(
 }
 
 /** What the snapshotter knows of a snapshot; undefined when there is none of that name. */
-export async function findSnapshot(channel: Channel, snapshotter: string, key: string): Promise<Info | undefined> {
+export async function findSnapshot(
+  channel: Channel,
+  snapshotter: string,
+  key: string,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<Info | undefined> {
   try {
-    return (await channel.unary(SnapshotsService.stat, { snapshotter, key })).info;
+    return (await channel.unary(SnapshotsService.stat, { snapshotter, key }, { signal })).info;
   } catch (error) {
     if (hasCode(error, 'not-found')) return undefined;
     throw error;

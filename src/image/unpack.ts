@@ -9,6 +9,7 @@ import { setLabels } from './content.js';
 import type { TypedBlob } from './document.js';
 import { computeChainIds, type Image } from './image.js';
 import type { Leased } from './lease.js';
+import { findSnapshot } from './snapshot.js';
 import { UnpackBudget } from './unpack-budget.js';
 
 export const DEFAULT_SNAPSHOTTER = 'overlayfs';
@@ -66,38 +67,45 @@ export async function unpackImage(leased: Leased, image: Image, work: UnpackWork
   if (image.chainId === '') return;
   if (!(await holdSnapshot(leased, snapshotter, image.chainId, signal))) {
     const budget = new UnpackBudget(leased.channel, snapshotter, work.maxUnpackedBytes);
+    const find = (chainId: string) => holdSnapshot(leased, snapshotter, chainId, signal);
+    let parentIsOurs = false;
+    let noted: Promise<void> = Promise.resolve();
     for (const [i, blob] of image.layers.entries()) {
       const [diffId = '', chainId = '', parent = ''] = [image.diffIds[i], chain[i], chain[i - 1]];
       const name = `layer ${i + 1} (${blob.digest}) of ${subject}`;
-      if (!(await holdSnapshot(leased, snapshotter, chainId, signal))) {
+      const layer = { name, blob, diffId, chainId, parent };
+      let isOurs = false;
+      // What another made meanwhile is looked for, as nobody says that it stays; on what we made just now there is nothing.
+      while (!isOurs && (parentIsOurs || !(await find(chainId)))) {
+        parentIsOurs = false;
         await waitFor?.(blob);
-        const layer = { name, blob, diffId, chainId, parent };
-        await unpackLayer(leased.channel, { layer, snapshotter, budget, signal });
+        isOurs = await unpackLayer(leased.channel, { layer, snapshotter, budget, signal });
       }
-      await budget.add(chainId, name);
+      parentIsOurs = isOurs;
+      await noted;
+      // While the next one is unpacked: layers wait for each other, and a call to a busy daemon takes tens of milliseconds.
+      noted = noteLayer(leased.channel, { layer, budget, isOurs, signal });
+      noted.catch(() => undefined);
       onLayer?.(i + 1);
     }
+    await noted;
   }
   onLayer?.(image.layers.length);
   const labels = { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: image.chainId };
   await setLabels(leased.channel, image.configDigest, labels, { signal });
 }
 
-/** Held before it is looked for: seen alone, it could be collected a moment later. */
+/** One that is there is held before it counts: seen alone, it could be collected a moment later. */
 async function holdSnapshot(
-  { channel, hold }: Leased,
+  leased: Leased,
   snapshotter: string,
   key: string,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
-  await hold({ type: `snapshots/${snapshotter}`, id: key });
-  try {
-    await channel.unary(SnapshotsService.stat, { snapshotter, key }, { signal });
-    return true;
-  } catch (error) {
-    if (hasCode(error, 'not-found')) return false;
-    throw error;
-  }
+  const find = () => findSnapshot(leased.channel, snapshotter, key, { signal });
+  if ((await find()) === undefined) return false;
+  await leased.hold({ type: `snapshots/${snapshotter}`, id: key });
+  return (await find()) !== undefined;
 }
 
 interface LayerWork {
@@ -107,7 +115,8 @@ interface LayerWork {
   signal: AbortSignal | undefined;
 }
 
-async function unpackLayer(channel: Channel, { layer, snapshotter, budget, signal }: LayerWork): Promise<void> {
+/** False when another was faster. */
+async function unpackLayer(channel: Channel, { layer, snapshotter, budget, signal }: LayerWork): Promise<boolean> {
   const { name, blob, diffId, chainId, parent } = layer;
   const undo = new Cleanup();
   const key = `extract-${randomBytes(8).toString('hex')} ${chainId}`;
@@ -122,15 +131,24 @@ async function unpackLayer(channel: Channel, { layer, snapshotter, budget, signa
     if (applied !== diffId) {
       throw new DriverError('data-loss', `${name} unpacks to ${applied}, but its config says ${diffId}`, { operation });
     }
-    await setLabels(channel, blob.digest, { 'containerd.io/uncompressed': diffId }, { signal });
-    const isOurs = await commitLayer(channel, { snapshotter, name: chainId, key }, signal);
-    if (isOurs) return;
+    if (await commitLayer(channel, { snapshotter, name: chainId, key }, signal)) return true;
   } catch (error) {
     const failure = await undo.run();
     throw addSuppressed(error, failure === undefined ? [] : [failure.error]);
   }
   const failure = await undo.run();
   if (failure !== undefined) throw failure.error;
+  return false;
+}
+
+/** Counts a layer that is unpacked, and tells clients of containerd what its blob unpacks to. */
+async function noteLayer(
+  channel: Channel,
+  { layer, budget, isOurs, signal }: Omit<LayerWork, 'snapshotter'> & { isOurs: boolean },
+): Promise<void> {
+  const { name, blob, diffId, chainId } = layer;
+  const labels = isOurs ? { 'containerd.io/uncompressed': diffId } : {};
+  await Promise.all([budget.add(chainId, name), setLabels(channel, blob.digest, labels, { signal })]);
 }
 
 /** False when another was faster, so that the snapshot under the key is of no use. */

@@ -5,6 +5,10 @@ interface Codec<T> {
   decode(input: Uint8Array): T;
 }
 
+interface Encoder<T> {
+  encode(message: T): { finish(): Uint8Array };
+}
+
 /**
  * Packs a value as JSON, as containerd itself does for OCI documents. The type is a bare name: containerd 1.6 refuses
  * the prefix `type.googleapis.com/`.
@@ -19,6 +23,11 @@ export function unpackJson(any: Any): unknown {
   } catch (cause) {
     throw new DriverError('data-loss', `payload of type ${any.typeUrl} is not JSON`, { cause });
   }
+}
+
+/** Packs a message, under its bare name as well. */
+export function packMessage<T>(typeUrl: string, codec: Encoder<T>, message: NoInfer<T>): Any {
+  return { typeUrl, value: Buffer.from(codec.encode(message).finish()) };
 }
 
 export function unpackMessage<T>(typeUrl: string, codec: Codec<T>, any: Any): T {

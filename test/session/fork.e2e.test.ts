@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { SnapshotsService } from '../../src/generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import { commitForkPoint, nameForkPoint } from '../../src/image/fork-point.js';
+import { findSnapshot } from '../../src/image/snapshot.js';
 import type { CreateOptions, Session } from '../../src/index.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { context } from '../support/context.js';
@@ -121,6 +123,19 @@ test('an unchanged parent is forked from the same snapshot again, one that was w
   expect(await run(fork as Session, 'cat /home/f /more')).toBe('parent\nmore\n');
   snapshots.add((await fork?.info())?.parent?.snapshot);
   expect(snapshots.size).toBe(2);
+});
+
+test('a fork point goes with the last that was on top of it, although the collector has taken another', async () => {
+  const parent = await prepare();
+  await parent.stop();
+  const [fork] = await parent.fork();
+  const point = (await fork?.info())?.parent?.snapshot ?? '';
+  const key = `bare-${parent.sessionId}`;
+  await channel.unary(SnapshotsService.prepare, { snapshotter, key, parent: point, labels: {} });
+  await collectGarbage(channel);
+  expect(await findSnapshot(channel, snapshotter, key)).toBeUndefined();
+  await provider.stopAll();
+  expect(await findSnapshot(channel, snapshotter, point)).toBeUndefined();
 });
 
 test('forks at the same time, while the parent is started and stopped', async () => {

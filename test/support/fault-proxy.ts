@@ -25,6 +25,8 @@ export interface SeenRequest {
   url: string;
   range: string | undefined;
   authorization: string | undefined;
+  /** Who asks, by its own word. */
+  agent: string;
 }
 
 export interface FaultProxy {
@@ -66,7 +68,13 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
 
 async function relay(proxy: FaultProxy, target: string, incoming: IncomingMessage, outgoing: ServerResponse) {
   const { method = 'GET', url = '/', headers } = incoming;
-  const seen = { method, url, range: headers.range, authorization: headers.authorization };
+  const seen = {
+    method,
+    url,
+    range: headers.range,
+    authorization: headers.authorization,
+    agent: headers['user-agent'] ?? '',
+  };
   proxy.seen.push(seen);
   const fault = proxy.fault(seen) ?? {};
   if (fault.silent) return;

@@ -73,6 +73,11 @@ export class Authorizer {
     return true;
   }
 
+  /** True when what was asked so far was answered without credentials. */
+  async isAnonymous(): Promise<boolean> {
+    return this.#challenge === undefined || (await this.#getCredentials()) === undefined;
+  }
+
   #getCredentials(): Promise<Credentials | undefined> {
     this.#credentials ??= findCredentials(this.#host, this.#options);
     return this.#credentials;

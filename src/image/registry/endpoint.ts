@@ -38,3 +38,21 @@ export function isLoopback(host: string): boolean {
 export function describeUrl(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
+
+/**
+ * True where the address alone is enough to be served as we are: without certificates, headers or proxies of ours, for
+ * whatever is asked.
+ */
+export function isCommon(
+  { base, capabilities, tls, headers }: Endpoint,
+  env: NodeJS.ProcessEnv = process.env,
+): boolean {
+  const proxies = ['http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'].filter((name) => (env[name] ?? '') !== '');
+  return (
+    base.pathname === '/v2' &&
+    capabilities.length === ALL.length &&
+    [...tls.ca, ...tls.certificates, ...Object.keys(headers)].length === 0 &&
+    !tls.skipVerify &&
+    (isLoopback(base.host) || proxies.length === 0)
+  );
+}

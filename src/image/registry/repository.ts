@@ -6,7 +6,7 @@ import { MANIFEST_TYPES } from '../media-type.js';
 import { formatReference, type Reference } from '../reference.js';
 import { checkStatus, readAnswer, readExtent, readMediaType } from './answer.js';
 import { Authorizer } from './authorizer.js';
-import { type Capability, describeUrl, type Endpoint } from './endpoint.js';
+import { type Capability, describeUrl, type Endpoint, isCommon } from './endpoint.js';
 import { readEndpoints } from './hosts.js';
 import { type HttpAnswer, HttpClient, type HttpRequest, isWithoutTls } from './http.js';
 import { type RegistryOptions, type ResolvedRegistryOptions, resolveRegistryOptions } from './options.js';
@@ -189,6 +189,14 @@ export class Repository {
       if (!isAsked || !authorizer.learn(answer.headers['www-authenticate'], scope)) return answer;
       await answer.body.dump();
     }
+  }
+
+  /** The scheme by which anyone is served as we are: without mirrors, credentials and the like. Undefined where nobody is. */
+  async findCommonScheme(signal?: AbortSignal): Promise<string | undefined> {
+    const [host, ...others] = await this.#getHosts(signal);
+    if (host === undefined || others.length > 0 || this.#isMirror(host.endpoint)) return undefined;
+    const isOpen = isCommon(host.endpoint) && (await host.authorizer.isAnonymous());
+    return isOpen ? host.endpoint.base.protocol.slice(0, -1) : undefined;
   }
 
   #isMirror({ base }: Endpoint): boolean {
