@@ -208,7 +208,7 @@ static void tell_failure(struct connection *connection, uint32_t stream, int err
 
 static void begin(struct connection *connection, uint32_t stream) {
   int error = main_begin();
-  uint32_t who[3] = {(uint32_t)main_pid(), 0, 0};
+  uint32_t who[4] = {(uint32_t)main_pid(), 0, 0, 0};
   if (error != 0) {
     tell_failure(connection, stream, error, STAGE_RUN);
     /* A session whose command cannot be run has ended, as it would have under any other init. */
@@ -227,7 +227,9 @@ static void start(struct connection *connection, uint32_t stream, const char *da
 void connection_started(const struct job *job) {
   uint32_t flags = (job->input.fd >= 0 ? WITH_INPUT : 0u) | (job->terminal ? WITH_TERMINAL : 0u) |
                    (job->alone ? ALONE : 0u);
-  uint32_t who[3] = {(uint32_t)job->pid, (uint32_t)job->reaper, flags};
+  /* Of a command that was taken up, its last host has left some of that. */
+  uint32_t waiting = (uint32_t)(job->waiting.end - job->waiting.base);
+  uint32_t who[4] = {(uint32_t)job->pid, (uint32_t)job->reaper, flags, waiting};
   if (job->owner == NULL) return;
   if (job->at_once) connection_tell(job->owner, STARTED, job->stream, who, sizeof who);
   else tell_later(job->owner, STARTED, job->stream, who, sizeof who);
@@ -239,6 +241,7 @@ static void take_up(struct connection *connection, uint32_t stream, const char *
     return tell_failure(connection, stream, job == NULL ? ENOENT : EBUSY, STAGE_NAME);
   job->owner = connection;
   job->stream = stream;
+  job->untold = 0;
   connection_started(job);
   connection_pump(connection);
 }

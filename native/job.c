@@ -361,6 +361,25 @@ void job_taken(struct job *job) {
     if (job->output[source].fd >= 0) watch_set(&job->output[source], EPOLLIN);
 }
 
+/* In steps: it has room for the rest of the window meanwhile, and each would cost it a turn of its loop. */
+static void tell_taken(struct job *job, size_t size) {
+  job->untold += (uint32_t)size;
+  if (job->owner == NULL || job->untold < WINDOW / 4) return;
+  connection_tell(job->owner, INPUT_TAKEN, job->stream, &job->untold, sizeof job->untold);
+  job->untold = 0;
+}
+
+/* Returns how much the command took. */
+static size_t write_input(struct job *job, const struct iovec *parts, int count, size_t size) {
+  ssize_t taken = writev(job->input.fd, parts, count);
+  if (taken < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+  /* Nobody reads it any more: it is gone, as it would be in a pipe to it, and the host's writer goes on. */
+  if (taken < 0) watch_close(&job->input);
+  else size = (size_t)taken;
+  tell_taken(job, size);
+  return size;
+}
+
 static void on_input(void *subject, uint32_t events) {
   (void)events;
   struct job *job = subject;
@@ -368,26 +387,25 @@ static void on_input(void *subject, uint32_t events) {
   int count;
   size_t waiting = ring_unsent(&job->waiting, WINDOW, parts, &count);
   if (waiting > 0) {
-    ssize_t size = writev(job->input.fd, parts, count);
-    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return watch_set(&job->input, EPOLLOUT);
-    /* Nobody reads it any more: it is gone, as it would be in a pipe to it, and the host's writer goes on. */
-    uint32_t taken = size < 0 ? (uint32_t)waiting : (uint32_t)size;
+    size_t taken = write_input(job, parts, count, waiting);
     job->waiting.sent += taken;
     ring_take(&job->waiting, taken);
-    if (job->owner != NULL) connection_tell(job->owner, INPUT_TAKEN, job->stream, &taken, sizeof taken);
     waiting -= taken;
-    if (size < 0) return watch_close(&job->input);
   }
+  if (job->input.fd < 0) return;
   if (waiting == 0 && job->input_ended) watch_close(&job->input);
   else watch_set(&job->input, waiting > 0 ? EPOLLOUT : 0);
 }
 
 bool job_input(struct job *job, const char *data, size_t size) {
-  if (job->waiting.end - job->waiting.base + size > WINDOW) return false;
-  uint32_t taken = (uint32_t)size;
-  if (job->input.fd < 0 || job->input_ended) {
-    if (job->owner != NULL) connection_tell(job->owner, INPUT_TAKEN, job->stream, &taken, sizeof taken);
-    return true;
+  size_t waiting = job->waiting.end - job->waiting.base;
+  if (waiting + size > WINDOW) return false;
+  if (job->input.fd < 0 || job->input_ended) return tell_taken(job, size), true;
+  if (waiting == 0) {
+    size_t taken = write_input(job, &(struct iovec){(char *)data, size}, 1, size);
+    data += taken, size -= taken;
+    /* One that is fed much: a pipe of the window's size wakes either end less often. */
+    if (size > 0 && job->waiting.size == 0) fcntl(job->input.fd, F_SETPIPE_SZ, WINDOW);
   }
   while (size > 0) {
     struct iovec parts[2];

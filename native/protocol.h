@@ -42,12 +42,12 @@ enum request {
 /* To the host. */
 enum answer {
   WELCOME = 64,     /* u32 magic, u16 version, u16 0, u32 window */
-  STARTED = 65,     /* u32 pid, u32 pid of its reaper, as the session numbers them; u32 flags */
+  STARTED = 65,     /* u32 pid, u32 pid of its reaper, as the session numbers them; u32 flags, u32 input that waits */
   FAILED = 66,      /* u32 errno, u32 stage */
   OUTPUT = 67,      /* data; source 0 */
   ERROR_OUTPUT = 68,/* data; source 1 */
   OUTPUT_END = 69,  /* u32 source */
-  INPUT_TAKEN = 70, /* u32 bytes */
+  INPUT_TAKEN = 70, /* u32 bytes, in steps of a quarter of the window */
   EXITED = 71,      /* u32 code (LOST_CODE: nobody knows), u64 ms since 1970 */
   ITEM = 72,        /* u32 pid, u32 pid of its reaper, name */
   LISTED = 73,

@@ -39,6 +39,7 @@ struct job {
   pid_t pid, reaper;
   struct watch status, output[2], input;
   struct ring kept[2], waiting;
+  uint32_t untold; /* input that was taken, and the host does not know it */
   bool terminal, files, at_once, alone, started, input_ended, exited, exit_told, wide;
   bool end_told[2];
   enum { NOT_YET, OF_ITSELF, KILLED_INSIDE } end_of_reaper;

@@ -43,8 +43,8 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
     this.#process = process;
     this.#host = host;
     this.#options = options;
-    const { stdin, stdout, stderr } = process;
-    this.#output = new ExecOutput({ stdout, stderr }, options, (error) => this.#fail(error));
+    const { stdin } = process;
+    this.#output = new ExecOutput(process, options, (error) => this.#fail(error));
     this.#status = this.#watch();
     // Whoever asks for the result meets the failure; an execution that nobody asks must not end the program.
     this.#status.catch(() => undefined);
@@ -154,10 +154,21 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
   }
 
   #killTree(): Promise<KillReport> {
-    this.#sweep ??= this.#host.killTree(this.#process).finally(() => {
+    if (this.#sweep !== undefined) return this.#sweep;
+    const sweep = this.#host.killTree(this.#process).finally(() => {
       this.#sweep = undefined;
     });
-    return this.#sweep;
+    sweep.then((report) => this.#endOutput(report)).catch(() => undefined);
+    this.#sweep = sweep;
+    return sweep;
+  }
+
+  /** What a kill may have left could hold the output open for ever, and with it every reader. */
+  async #endOutput({ verified }: KillReport): Promise<void> {
+    if (verified) return;
+    await this.#status;
+    await this.#output.drain(KILLED_DRAIN_MS, this.#host.closed);
+    if (this.#detached === undefined) this.#output.letGo();
   }
 
   async #terminate(): Promise<KillReport> {

@@ -1,11 +1,21 @@
 import type { Readable, Writable } from 'node:stream';
 import type { OciProcess } from '../spec/types.js';
+import type { Divertible } from '../stdio/reader.js';
 
 /** How a process ended, as the runtime reports it. */
 export interface ExitStatus {
   /** Exit code; 128 + n for a process that signal n ended, as shells have it. */
   code: number;
   exitedAt: Date;
+}
+
+/** An output of which a stream is made when it is asked for first: it costs more than a short command. */
+export interface Outlet extends Divertible {
+  readonly stream: Readable;
+  /** There is one: somebody asked, or something came before there was anyone to have it. */
+  readonly hasStream: boolean;
+  /** All of it has come, and was taken. */
+  readonly isOver: boolean;
 }
 
 /** A process that was started inside a session and is not yet released. */
@@ -22,6 +32,8 @@ export interface ExecProcess {
   readonly stdout: Readable;
   /** Ends at once under a TTY, which merges it into stdout. */
   readonly stderr: Readable;
+  /** Both, where they can be had without a stream. */
+  readonly outlets?: { stdout: Outlet; stderr: Outlet };
   /** Resolves when the process itself has ended; its children may live on and hold the streams open. */
   readonly exited: Promise<ExitStatus>;
   /** Signals this process alone. A process that has already ended is no error. */

@@ -67,16 +67,18 @@ export async function endShim({ pid, startTime, id, namespace }: Shim): Promise<
   }
 }
 
+/** The daemon may be at the same: what it starts to clear up after a shim writes there (ENOTEMPTY). */
+const removal = { recursive: true, force: true, maxRetries: 10, retryDelay: 20 };
+
 /** What is left on disk of a shim that has ended. */
 export async function removeBundle({ id, address, namespace, bundle }: Shim): Promise<void> {
   const work = readLink(join(bundle, 'work'));
   // Nothing is deleted through a mount: what lies behind it may be anyone's.
   for (const point of listMounts(bundle)) await run('umount', ['--', point]);
   for (const path of [bundle, work]) {
-    if (path?.endsWith(join('io.containerd.runtime.v2.task', namespace, id)))
-      await rm(path, { recursive: true, force: true });
+    if (path?.endsWith(join('io.containerd.runtime.v2.task', namespace, id))) await rm(path, removal);
   }
-  await rm(join(RUNC_ROOT, namespace, id), { recursive: true, force: true });
+  await rm(join(RUNC_ROOT, namespace, id), removal);
   removeSocket({ address, namespace, id });
 }
 

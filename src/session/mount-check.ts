@@ -101,6 +101,12 @@ function byLength(one: string, other: string): number {
   return other.length - one.length;
 }
 
+/** Undefined for what is no link, /proc/self of a session among it; what is not there is found out by what is missing in it. */
+async function readLink(path: string): Promise<string | undefined> {
+  const stats = await lstat(path).catch(() => undefined);
+  return stats?.isSymbolicLink() === true ? readlink(path).catch(() => undefined) : undefined;
+}
+
 /** Where a path of the session leads to inside. */
 type Resolve = (path: string) => Promise<string>;
 
@@ -111,8 +117,7 @@ type Resolve = (path: string) => Promise<string>;
 export function openResolver(root: string): Resolve {
   const links = new Map<string, Promise<string | undefined>>();
   const readOnce = (place: string) => {
-    // EINVAL: it is no link. A place that is not there is found out by what is missing in it.
-    const link = links.get(place) ?? readlink(join(root, place)).catch(() => undefined);
+    const link = links.get(place) ?? readLink(join(root, place));
     links.set(place, link);
     return link;
   };

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -109,7 +109,7 @@ export class RunningExecs {
     const { spec, executor, assertAlive, timeoutMs } = this.#parts;
     const resolved = resolveExecOptions(options, timeoutMs);
     const { env = {}, cwd, user, signal, tty, input, stdin } = resolved;
-    const execId = `exec-${randomBytes(6).toString('hex')}`;
+    const execId = `exec-${nameAtRandom()}`;
     const asked = { command, args, env: { ...env, [MARK]: execId }, cwd, tty };
     const found = user === undefined ? undefined : await this.#parts.resolveUser(user);
     const built = buildExecProcess(spec(), { ...asked, user: found });
@@ -130,7 +130,7 @@ export class RunningExecs {
   /** Starts an operation on the session's files. Fails with `failed-precondition` where nothing inside can do any. */
   async startFiles(args: readonly Uint8Array[], input: boolean): Promise<ExecProcess> {
     this.#parts.assertAlive();
-    const request = { execId: `files-${randomBytes(6).toString('hex')}`, args, input };
+    const request = { execId: `files-${nameAtRandom()}`, args, input };
     return this.#start(async (executor) => {
       if (executor.startFiles !== undefined) return executor.startFiles(request);
       const remedy = "create the session with executor: 'supervisor'";
@@ -309,4 +309,10 @@ export class RunningExecs {
       return report;
     });
   }
+}
+
+/** 48 bits in hex. Node keeps random bytes ahead for UUIDs alone; else each would be a call of its own. */
+function nameAtRandom(): string {
+  const uuid = randomUUID();
+  return uuid.slice(0, 8) + uuid.slice(9, 13);
 }

@@ -160,10 +160,10 @@ export class TaskExecutor implements Executor {
         streams.letGo();
       },
       release: async () => {
-        const isDrained = streams.stdout.readableEnded && streams.stderr.readableEnded;
+        const isOver = streams.isOver();
         streams.destroy();
         await deleteExec(this.#channel, target);
-        if (isDrained) await this.#fifos.give(streams.paths);
+        if (isOver) await this.#fifos.give(streams.paths);
         else await this.#fifos.discard(streams.paths);
       },
     };

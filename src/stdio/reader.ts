@@ -15,6 +15,8 @@ export interface Divertible {
    * with nothing in it, and ends as ever.
    */
   divert(sink: ((bytes: Uint8Array) => void) | undefined): void;
+  /** What was read is still to be had, then the stream ends, whoever holds the other end. */
+  letGo(): void;
 }
 
 export function isDivertible(stream: Readable): stream is Readable & Divertible {
@@ -54,6 +56,11 @@ export class FifoReader extends Readable implements Divertible {
     this.#socket = new Socket(options as ConstructorParameters<typeof Socket>[0]);
     this.#socket.on('end', () => this.push(null));
     this.#socket.on('error', (error) => this.destroy(error));
+  }
+
+  /** All was read, and nobody writes any more: whoever opens the FIFO next shares it with no one. */
+  get isOver(): boolean {
+    return this.#socket.readableEnded;
   }
 
   divert(sink: ((bytes: Uint8Array) => void) | undefined): void {

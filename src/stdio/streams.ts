@@ -17,6 +17,8 @@ export interface ExecStreams {
   stdin: Writable | null;
   /** Closes this end. What was read and not yet taken is lost. */
   destroy(): void;
+  /** Nothing more can come of the FIFOs: they may serve another. */
+  isOver(): boolean;
   /** Closes this end for whoever opens it next: what was read is still to be had here, the rest is theirs. */
   letGo(): void;
 }
@@ -43,7 +45,8 @@ export function openStreams(paths: FifoSet): ExecStreams {
       for (const reader of readers) reader.letGo();
       stdin?.destroy();
     };
-    return { paths, stdout, stderr, stdin, destroy, letGo };
+    const isOver = () => readers.every((reader) => reader.isOver);
+    return { paths, stdout, stderr, stdin, destroy, isOver, letGo };
   } catch (error) {
     destroy();
     throw error;

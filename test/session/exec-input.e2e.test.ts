@@ -51,7 +51,7 @@ describe('input', () => {
         for (; given < 400; given++) yield Buffer.alloc(65_536, given);
       })(),
     );
-    const script = 'head -c 1000 | wc -c; sleep 1; wc -c';
+    const script = `head -c 1000 | wc -c; sleep ${relax(1_000) / 1_000}; wc -c`;
     const execution = await session.spawn('sh', ['-c', script], { input: source });
     await sleep(relax(700));
     // What pipes and streams hold on the way, of 25 MiB.

@@ -3,6 +3,10 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { resolveExecOptions } from '../../src/session/exec-options.js';
 import { ExecOutput } from '../../src/session/exec-output.js';
+import type { Outlet } from '../../src/session/executor.js';
+import type { Link } from '../../src/session/supervisor/link.js';
+import { WINDOW } from '../../src/session/supervisor/protocol.js';
+import { RemoteOutput } from '../../src/session/supervisor/streams.js';
 import type { Divertible } from '../../src/stdio/reader.js';
 
 /** As the output of a command: to the sink where there is one and nothing waits, else through the stream. */
@@ -12,6 +16,10 @@ class Source extends Readable implements Divertible {
 
   divert(sink: ((bytes: Uint8Array) => void) | undefined): void {
     this.#sink = sink;
+  }
+
+  letGo(): void {
+    this.push(null);
   }
 
   receive(text: string): void {
@@ -54,4 +62,53 @@ test('output that came before anyone asked goes first, and what follows takes th
     ways: 'stream stream sink stream stream ',
   });
   expect(output.describe().stdout).toBe('abcde');
+});
+
+/** A command of which a stream is made when it is asked for. */
+const processOf = (outlets: { stdout: Outlet; stderr: Outlet }) => ({
+  outlets,
+  get stdout(): Readable {
+    return outlets.stdout.stream;
+  },
+  get stderr(): Readable {
+    return outlets.stderr.stream;
+  },
+});
+
+test('of what only the result is wanted of no stream is made', () => {
+  const text = (told: string) => {
+    const outlet: Outlet = {
+      get stream(): Readable {
+        return expect.fail('a stream was made');
+      },
+      hasStream: false,
+      isOver: true,
+      divert: (sink) => sink?.(Buffer.from(told)),
+      letGo: () => undefined,
+    };
+    return outlet;
+  };
+  const process = processOf({ stdout: text('out'), stderr: text('err') });
+  const output = new ExecOutput(process, resolveExecOptions({}, undefined), (error) => expect.fail(String(error)));
+  output.resume();
+  expect(output.describe()).toMatchObject({ stdout: 'out', stderr: 'err' });
+});
+
+test('what came before the result was asked for holds up nothing that follows', async () => {
+  let told = 0;
+  const send = (_type: number, _stream: number, payload: Uint8Array) => {
+    told += Buffer.from(payload).readUInt32LE(4);
+  };
+  const link = { isOpen: true, send } as unknown as Link;
+  const [stdout, stderr] = [new RemoteOutput(link, 1, 0), new RemoteOutput(link, 1, 1)];
+  stdout.receive(Buffer.alloc(WINDOW / 4, 'a'));
+  const process = processOf({ stdout, stderr });
+  const output = new ExecOutput(process, resolveExecOptions({}, undefined), (error) => expect.fail(String(error)));
+  output.resume();
+  for (let i = 1; i < 16; i++) {
+    stdout.receive(Buffer.alloc(WINDOW / 4, 'a'));
+    await turn();
+  }
+  expect(told).toBe(4 * WINDOW);
+  expect(output.describe().stdout).toHaveLength(4 * WINDOW);
 });

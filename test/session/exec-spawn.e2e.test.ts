@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -175,6 +176,17 @@ describe('detach and connect', () => {
     } finally {
       await other[Symbol.asyncDispose]();
     }
+  });
+
+  test('input that it had not read by then comes first, and what follows waits for room', async () => {
+    const execution = await spawn(`sleep ${relax(500) / 1000}; sha256sum`, { stdin: 'pipe' });
+    const parts = ['a', 'b'].map((letter) => Buffer.alloc(400_000, letter));
+    await new Promise((resolve) => execution.stdin?.write(parts[0], resolve));
+    await execution.detach();
+    const again = await session.executions.connect(execution.execId);
+    again.stdin?.end(parts[1]);
+    const hash = createHash('sha256').update(Buffer.concat(parts)).digest('hex');
+    expect(await again.result()).toMatchObject({ exitCode: 0, stdout: `${hash}  -\n` });
   });
 
   test('one that was taken up again can be killed, tree and all', async ({ skip }) => {

@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, readlinkSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readlinkSync, renameSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -72,19 +72,12 @@ export function hasDoor(record: Pick<SessionRecord, 'asked' | 'runtime'>): boole
  */
 export async function closeDoor(directory: string, signal: AbortSignal): Promise<void> {
   const door = nameDoor(directory);
-  for (const until = Date.now() + OPEN_MS; ; await sleep(POLL_MS)) {
-    try {
-      renameSync(join(door, 'socket'), nameSocket(directory));
-      break;
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
-      if (Date.now() < until && !signal.aborted) continue;
-      throw new DriverError('unavailable', `the supervisor was not there after ${OPEN_MS} ms`, {
-        operation: 'start',
-        cause,
-      });
-    }
+  const socket = join(door, 'socket');
+  for (const until = Date.now() + OPEN_MS; !existsSync(socket); await sleep(POLL_MS)) {
+    if (Date.now() < until && !signal.aborted) continue;
+    throw new DriverError('unavailable', `the supervisor was not there after ${OPEN_MS} ms`, { operation: 'start' });
   }
+  renameSync(socket, nameSocket(directory));
   rmdirSync(door);
 }
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createConnection, type Socket } from 'node:net';
 import { DriverError, hasCode } from '../../core/error.js';
 import { FrameReader } from './frames.js';
-import { answer, encodeFrame, encodeHeader, encodeHello, MAGIC, VERSION } from './protocol.js';
+import { answer, encodeFrame, encodeHeader, encodeHello, MAGIC, MAX_DATA, VERSION } from './protocol.js';
 
 const CHUNK_BYTES = 256 * 1024;
 /** A payload of less is copied behind its header, one of more goes to the kernel beside it. */
@@ -100,23 +100,27 @@ export class Link {
     if (this.#subscribers.size === 0) this.#socket.unref();
   }
 
-  send(type: number, stream: number, payload?: Uint8Array, done?: () => void): void {
-    if (done === undefined && (payload === undefined || payload.length < COPY_BYTES)) {
-      this.#waiting.push(encodeFrame(type, stream, payload));
-      if (this.#isDue) return;
-      // After all that those who were told something now have to say to it.
-      this.#isDue = true;
-      process.nextTick(() => this.#flush());
-      return;
-    }
+  send(type: number, stream: number, payload?: Uint8Array): void {
+    this.#waiting.push(encodeFrame(type, stream, payload));
+    if (this.#isDue) return;
+    // After all that those who were told something now have to say to it.
+    this.#isDue = true;
+    process.nextTick(() => this.#flush());
+  }
+
+  /** In as many frames as it takes, which go to the kernel together; `done` when it has them. */
+  sendData(type: number, stream: number, data: Uint8Array, done: () => void): void {
     this.#flush();
-    if (payload === undefined || payload.length < COPY_BYTES) {
-      this.#socket.write(encodeFrame(type, stream, payload), done);
+    if (data.length < COPY_BYTES) {
+      this.#socket.write(encodeFrame(type, stream, data), done);
       return;
     }
     this.#socket.cork();
-    this.#socket.write(encodeHeader(type, stream, payload.length));
-    this.#socket.write(payload, done);
+    for (let at = 0; at < data.length; at += MAX_DATA) {
+      const piece = data.subarray(at, at + MAX_DATA);
+      this.#socket.write(encodeHeader(type, stream, piece.length));
+      this.#socket.write(piece, at + MAX_DATA < data.length ? undefined : done);
+    }
     this.#socket.uncork();
   }
 

@@ -1,4 +1,5 @@
 import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from '../../core/error.js';
 import type { ExecProcess, ExitStatus } from '../executor.js';
@@ -24,8 +25,7 @@ export type FindPids = (inside: HostPids, at: number) => HostPids;
 /** A command that the supervisor runs for this process. */
 export class RemoteProcess implements ExecProcess {
   readonly execId: string;
-  readonly stdout: RemoteOutput;
-  readonly stderr: RemoteOutput;
+  readonly outlets: { stdout: RemoteOutput; stderr: RemoteOutput };
   readonly exited: Promise<ExitStatus>;
   /** Resolves when it runs. */
   readonly started: Promise<this>;
@@ -54,8 +54,10 @@ export class RemoteProcess implements ExecProcess {
       frame: (type, payload) => this.#handle(type, payload),
       lost: (error) => this.#lose(error),
     });
-    this.stdout = new RemoteOutput(link, this.#stream, 0);
-    this.stderr = new RemoteOutput(link, this.#stream, 1);
+    this.outlets = {
+      stdout: new RemoteOutput(link, this.#stream, 0),
+      stderr: new RemoteOutput(link, this.#stream, 1),
+    };
     const failures: ((error: unknown) => void)[] = [];
     this.started = new Promise((resolve, reject) => {
       this.#begin = resolve;
@@ -141,8 +143,16 @@ export class RemoteProcess implements ExecProcess {
     this.#link.unsubscribe(this.#stream);
   }
 
+  get stdout(): Readable {
+    return this.outlets.stdout.stream;
+  }
+
+  get stderr(): Readable {
+    return this.outlets.stderr.stream;
+  }
+
   get #outputs(): [RemoteOutput, RemoteOutput] {
-    return [this.stdout, this.stderr];
+    return [this.outlets.stdout, this.outlets.stderr];
   }
 
   #find(): HostPids {
@@ -165,7 +175,7 @@ export class RemoteProcess implements ExecProcess {
     const { stdin, terminal, alone } = readFlags(payload.readUInt32LE(8));
     this.#terminal = terminal;
     this.#isAlone = alone;
-    if (stdin) this.#input = new RemoteInput(this.#link, this.#stream, terminal);
+    if (stdin) this.#input = new RemoteInput(this.#link, this.#stream, { terminal, waiting: payload.readUInt32LE(12) });
     this.#inside = { pid: payload.readUInt32LE(0), reaper: payload.readUInt32LE(4) };
     this.#startedAt = performance.now();
     this.#begin(this);

@@ -46,7 +46,7 @@ export const answer = {
 /** Bytes that a payload has at least. */
 export const leastBytes: Record<number, number> = {
   [answer.welcome]: 12,
-  [answer.started]: 12,
+  [answer.started]: 16,
   [answer.failed]: 8,
   [answer.outputEnd]: 4,
   [answer.inputTaken]: 4,

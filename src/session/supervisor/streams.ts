@@ -1,7 +1,7 @@
 import { Readable, Writable } from 'node:stream';
 import { DriverError } from '../../core/error.js';
-import type { Divertible } from '../../stdio/reader.js';
 import { END_OF_LINE_AND_INPUT } from '../../stdio/streams.js';
+import type { Outlet } from '../executor.js';
 import type { Link } from './link.js';
 import { encodeNumbers, MAX_DATA, request, WINDOW } from './protocol.js';
 
@@ -10,21 +10,39 @@ const STEP_BYTES = WINDOW / 4;
 /** Of more the allocator asks the kernel for each piece. */
 const COPY_BYTES = 64 * 1024;
 
-/** Output of one command. What its reader has not taken stays with the supervisor, and holds up the command alone. */
-export class RemoteOutput extends Readable implements Divertible {
+/**
+ * Output of one command. What its reader has not taken stays with the supervisor, and holds up the command alone. A stream
+ * is made of it when somebody asks for one: it costs more than a short command.
+ */
+export class RemoteOutput implements Outlet {
   readonly #link: Link;
-  readonly #stream: number;
+  readonly #number: number;
   readonly #source: 0 | 1;
+  #stream: Readable | undefined;
   #sink: ((bytes: Uint8Array) => void) | undefined;
   /** Bytes that came here and were not yet told to be taken. */
   #untold = 0;
   #hasEnded = false;
+  #isLetGo = false;
 
-  constructor(link: Link, stream: number, source: 0 | 1) {
-    super({ highWaterMark: STEP_BYTES });
+  constructor(link: Link, number: number, source: 0 | 1) {
     this.#link = link;
-    this.#stream = stream;
+    this.#number = number;
     this.#source = source;
+  }
+
+  get stream(): Readable {
+    this.#stream ??= this.#open();
+    return this.#stream;
+  }
+
+  get hasStream(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  get isOver(): boolean {
+    if (this.#stream === undefined) return this.#hasEnded;
+    return this.#stream.readableEnded || this.#stream.destroyed;
   }
 
   divert(sink: ((bytes: Uint8Array) => void) | undefined): void {
@@ -33,14 +51,15 @@ export class RemoteOutput extends Readable implements Divertible {
 
   /** `piece` is copied: it lies in a buffer that is used again. Throws `data-loss` for more than the window, or than all. */
   receive(piece: Uint8Array): void {
+    if (this.#isLetGo) return;
     if (this.#hasEnded || this.#untold + piece.length > WINDOW) {
       throw new DriverError('data-loss', 'more output than there can be', { operation: 'supervisor' });
     }
     this.#untold += piece.length;
-    if (this.#sink !== undefined && this.readableLength === 0) this.#sink(piece);
+    if (this.#sink !== undefined && this.#waiting === 0) this.#sink(piece);
     else {
       for (let at = 0; at < piece.length; at += COPY_BYTES) {
-        this.push(Buffer.from(piece.subarray(at, at + COPY_BYTES)));
+        this.stream.push(Buffer.from(piece.subarray(at, at + COPY_BYTES)));
       }
     }
     this.#tell();
@@ -48,7 +67,7 @@ export class RemoteOutput extends Readable implements Divertible {
 
   end(): void {
     this.#hasEnded = true;
-    if (!this.destroyed) this.push(null);
+    if (this.#stream?.destroyed === false) this.#stream.push(null);
   }
 
   /** What came is still to be had, the rest is the next reader's. */
@@ -56,23 +75,36 @@ export class RemoteOutput extends Readable implements Divertible {
     const came = this.#untold;
     this.#untold = 0;
     if (came > 0) this.#sendTaken(came);
-    if (!this.destroyed) this.push(null);
+    this.#isLetGo = true;
+    this.end();
   }
 
-  override _read(): void {
+  destroy(): void {
+    this.#hasEnded = true;
+    this.#stream?.destroy();
+  }
+
+  #open(): Readable {
     // Node asks for more before it takes out what it is about to give.
-    process.nextTick(() => this.#tell());
+    const read = () => process.nextTick(() => this.#tell());
+    const stream = new Readable({ highWaterMark: STEP_BYTES, read });
+    if (this.#hasEnded) stream.push(null);
+    return stream;
+  }
+
+  get #waiting(): number {
+    return this.#stream?.readableLength ?? 0;
   }
 
   #tell(): void {
-    const taken = this.#untold - this.readableLength;
+    const taken = this.#untold - this.#waiting;
     if (taken < STEP_BYTES) return;
     this.#untold -= taken;
     this.#sendTaken(taken);
   }
 
   #sendTaken(bytes: number): void {
-    if (this.#link.isOpen) this.#link.send(request.taken, this.#stream, encodeNumbers(this.#source, bytes));
+    if (this.#link.isOpen) this.#link.send(request.taken, this.#number, encodeNumbers(this.#source, bytes));
   }
 }
 
@@ -85,12 +117,13 @@ export class RemoteInput extends Writable {
   #resume: (() => void) | undefined;
   #isTold = false;
 
-  constructor(link: Link, stream: number, terminal: boolean) {
+  /** `waiting` are bytes that another process had sent before, and the command has not read. */
+  constructor(link: Link, stream: number, { terminal, waiting }: { terminal: boolean; waiting: number }) {
     super({ highWaterMark: MAX_DATA });
     this.#link = link;
     this.#stream = stream;
     this.#terminal = terminal;
-    this.#credit = link.window;
+    this.#credit = link.window - waiting;
     // A command that ends before its input does is no failure of the program that feeds it.
     this.on('error', () => undefined);
   }
@@ -114,11 +147,11 @@ export class RemoteInput extends Writable {
         done();
         return;
       }
-      const size = Math.min(rest.length, this.#credit, MAX_DATA);
+      const size = Math.min(rest.length, this.#credit);
       if (size > 0) {
         this.#credit -= size;
         const next = () => send(rest.subarray(size));
-        this.#link.send(request.input, this.#stream, rest.subarray(0, size), next);
+        this.#link.sendData(request.input, this.#stream, rest.subarray(0, size), next);
       } else this.#resume = () => send(rest);
     };
     send(chunk);

@@ -120,9 +120,10 @@ function observeMasked(table: readonly MountEntry[], pid: number, path: string):
   const entry = findTop(table, path);
   if (entry === undefined) return exists(pid, path) ? 'visible' : 'absent';
   const isEmptyDirectory = entry.type === 'tmpfs' && entry.options.includes('ro') && entry.root === '/';
-  // In a user namespace no device can be made: the host's own are mounted.
+  // In a user namespace no device can be made: the host's own are mounted. crun mounts the host's everywhere, which is of
+  // the kernel's one devtmpfs.
   const nullMount = findTop(table, '/dev/null') ?? findTop(table, '/dev');
-  const isNull = entry.root === '/null' && entry.device === nullMount?.device;
+  const isNull = entry.root === '/null' && (entry.type === 'devtmpfs' || entry.device === nullMount?.device);
   return isEmptyDirectory || isNull ? 'hidden' : 'visible';
 }
 

@@ -8,7 +8,7 @@ const frames = fc.array(
   fc.record({
     type: fc.constantFrom(...types),
     stream: fc.nat({ max: 3 }),
-    payload: fc.uint8Array({ minLength: 12, maxLength: 40 }),
+    payload: fc.uint8Array({ minLength: 16, maxLength: 40 }),
   }),
   { maxLength: 20 },
 );

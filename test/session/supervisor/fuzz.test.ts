@@ -103,7 +103,7 @@ test(`an end that says anything at all ends its connection, and costs no memory 
 
 test('output beyond its window is not kept: it ends the connection', async () => {
   const frame = encodeFrame(answer.output, 1, new Uint8Array(MAX_OUTPUT));
-  const started = encodeFrame(answer.started, 1, encodeNumbers(1, 1, 0));
+  const started = encodeFrame(answer.started, 1, encodeNumbers(1, 1, 0, 0));
   speak = (socket) => socket.write(Buffer.concat([welcome(0), started, ...Array(64).fill(frame)]));
   const link = await Link.open(join(directory, 'socket'));
   const process = new RemoteProcess(link, { execId: 'e', command: 'c' }, (inside) => inside);
