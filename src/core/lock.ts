@@ -3,10 +3,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DriverError } from './error.js';
+import { KeyedGate } from './gate.js';
 
 /** Longer than the removal of a session whose shim has died takes. */
 const WAIT_MS = 60_000;
 const PAUSE_MS = 10;
+/** Those of this process queue, and one of them asks the kernel: fifty that did would each take the others' time. */
+const turns = new KeyedGate(1);
 
 /**
  * One at a time among all processes of this host, whatever becomes of them: the lock is an abstract socket (unix(7)),
@@ -14,12 +17,14 @@ const PAUSE_MS = 10;
  * killed, and of two that find it stale the slower one would take it from the faster.
  */
 export async function withLock<T>(name: readonly string[], work: () => Promise<T>): Promise<T> {
-  const release = await acquire(name);
-  try {
-    return await work();
-  } finally {
-    release();
-  }
+  return turns.run(name.join('\0'), async () => {
+    const release = await acquire(name);
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  });
 }
 
 async function acquire(name: readonly string[]): Promise<() => void> {
@@ -33,7 +38,7 @@ async function acquire(name: readonly string[]): Promise<() => void> {
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
       if (Date.now() >= until) {
-        throw new DriverError('unavailable', `${name.join(' ')} has been held by another process for ${WAIT_MS} ms`, {
+        throw new DriverError('unavailable', `${name.join(' ')} has been held by other processes for ${WAIT_MS} ms`, {
           operation: 'lock',
           cause,
         });

@@ -27,8 +27,10 @@ export function findIn(places: readonly string[], name: string): string | undefi
 /** That it is a file which this process may run; a directory may be "executed" too, which means another thing. */
 export function isExecutable(path: string): boolean {
   try {
+    // First what does not throw: most of the places that are looked at have no such file, and an error costs a stack.
+    if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return false;
     accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
+    return true;
   } catch {
     return false;
   }
