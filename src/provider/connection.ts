@@ -111,7 +111,7 @@ export class Connection {
       sessions: this.sessions,
       unfinished: new Map(),
       createTimeoutMs,
-      chooseRuntime: this.#decisions.chooseRuntime,
+      chooseRuntime: (change) => this.#decisions.chooseRuntime(change),
       plan: (request, image) => this.#decisions.planFork(request, image, { context, uuid }),
     };
     const reap = () => {

@@ -3,6 +3,7 @@ import { type RegistryOptions, registryRule } from '../image/registry/options.js
 import { buildBase, listDefaultRules, type PolicyBase, type PolicyDefaults } from '../policy/defaults.js';
 import { accept, checkOptions, hide, isRecord, type Rule, TIMER_MS } from '../policy/rule.js';
 import { absolutePath, boolean, type Field, list, oneOf, pattern, shape, text, whole } from '../policy/schema.js';
+import { CALL_TIMEOUT_MS } from '../rpc/channel.js';
 import type { AuditSink } from '../session/audit/event.js';
 import type { ExecutorChoice } from '../session/record.js';
 import type { RuntimeOptions } from '../spec/runtime.js';
@@ -31,6 +32,11 @@ export interface ProviderOptions extends PolicyDefaults {
    * took longer is removed. Defaults to 180,000.
    */
   createTimeoutMs?: number;
+  /**
+   * Ms that containerd may take for a call that looks or notes; on a disk that does much else its notes take seconds. What
+   * runs or moves something has times of its own. Defaults to 10,000.
+   */
+  callTimeoutMs?: number;
   /** containerd's snapshotter. Defaults to `overlayfs`. */
   snapshotter?: string;
   /**
@@ -98,6 +104,7 @@ export const providerFields: Record<Exclude<keyof ProviderOptions, keyof PolicyD
   executor: oneOf('auto', 'task', 'supervisor'),
   runtimeOptions: shape(runtimeKeys),
   createTimeoutMs: whole(1, TIMER_MS, 'of ms'),
+  callTimeoutMs: whole(1, TIMER_MS, 'of ms'),
   snapshotter: identifier,
   pull: oneOf('missing', 'always', 'never'),
   stateRoot: absolutePath,
@@ -132,6 +139,7 @@ export function resolveOptions(options: ProviderOptions, env: NodeJS.ProcessEnv 
     executor: 'auto',
     runtimeOptions: {},
     createTimeoutMs: 180_000,
+    callTimeoutMs: CALL_TIMEOUT_MS,
     snapshotter: 'overlayfs',
     pull: 'missing',
     registry: {},

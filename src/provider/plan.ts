@@ -133,6 +133,7 @@ export function planSession(
     cwd,
     netns: nameNetns(context, { id, runtime: runtime.name, policy }),
     seccomp,
+    runtimeBinary,
     ...(shimGroup === undefined ? {} : { annotations: annotateGroup(shimGroup) }),
     supervisor: chosen.executor === 'supervisor' ? chooseSupervisor(runtime.name) : undefined,
   };

@@ -24,7 +24,7 @@ export function stripTaken({ session, policy }: AskedOptions): AskedOptions {
 }
 
 /** The same for two sessions that differ in nothing that cannot change after create. */
-export function keySession(asked: AskedOptions, options: ResolvedOptions): string {
+function keySession(asked: AskedOptions, options: ResolvedOptions): string {
   const { session, policy } = stripTaken(asked);
   const { image = options.image, runtime = options.runtime, pull = options.pull } = session;
   const { command = [], tty = false, stdin = false, shimGroup = '' } = session;
@@ -38,10 +38,19 @@ export function keySession(asked: AskedOptions, options: ResolvedOptions): strin
     .digest('hex');
 }
 
+/** What is known of every take before there is one. */
+export function keyPool(asked: AskedOptions, options: ResolvedOptions): Omit<KeyedPool, keyof ResolvedPool> {
+  return { asked, key: keySession(asked, options), policyHash: hashPolicy(asked.policy) };
+}
+
 /** What a taken session becomes; everything that cannot be honoured is refused by name before one is touched. */
 export function planTake(given: TakeOptions, pool: KeyedPool, options: ResolvedOptions): Handover {
-  const { session, policy } = parseCreateOptions(merge(given, pool.common), options.base, { waitMs: waitRule });
-  const refused = findFixed(given, { session, policy }, pool, options);
+  // Of one that is asked for nothing the pool has looked at all before.
+  const isPlain = isRecord(given) && Object.keys(given).length === 0;
+  const { session, policy } = isPlain
+    ? pool.asked
+    : parseCreateOptions(merge(given, pool.common), options.base, { waitMs: waitRule });
+  const refused = isPlain ? [] : findFixed(given, { session, policy }, pool, options);
   const files = listSessionFiles(policy, options.worktreePath);
   const runtime = nameRuntime(session.runtime ?? options.runtime);
   if (files.secrets.length > 0 && hidesProcesses({ runtime })) {
@@ -57,7 +66,7 @@ export function planTake(given: TakeOptions, pool: KeyedPool, options: ResolvedO
       ...(name === undefined ? {} : { name }),
       ...(ttlMs === undefined ? {} : { expiresAt: new Date(Date.now() + ttlMs) }),
       asked: describeAsked(policy, session),
-      policyHash: hashPolicy(policy),
+      policyHash: isPlain ? pool.policyHash : hashPolicy(policy),
       metadata,
     },
     env,
@@ -66,8 +75,11 @@ export function planTake(given: TakeOptions, pool: KeyedPool, options: ResolvedO
   };
 }
 
-interface KeyedPool extends ResolvedPool {
+export interface KeyedPool extends ResolvedPool {
   key: string;
+  /** Of a take that asks for nothing. */
+  asked: AskedOptions;
+  policyHash: string;
 }
 
 /** Each field that says something else than what the pool's sessions were made with. */

@@ -21,8 +21,8 @@ import type { Session } from '../session/session.js';
 import { type AskedOptions, parseCreateOptions } from './create-options.js';
 import type { ResolvedOptions } from './options.js';
 import { nameSession } from './plan.js';
-import { type PoolOptions, type ResolvedPool, resolvePool, type TakeOptions } from './pool-options.js';
-import { keySession, planTake } from './pool-take.js';
+import { type PoolOptions, resolvePool, type TakeOptions } from './pool-options.js';
+import { type KeyedPool, keyPool, planTake } from './pool-take.js';
 
 /** What a pool has of its provider. */
 export interface PoolHost {
@@ -48,7 +48,7 @@ export class SessionPool implements AsyncDisposable {
   /** Of the option, or random. */
   readonly name: string;
   readonly #host: PoolHost;
-  readonly #options: ResolvedPool & { key: string };
+  readonly #options: KeyedPool;
   readonly #stock: Stock<IdleSession>;
   /** Of the sessions that are made next, where they share one. */
   #shim = { group: '', places: 0 };
@@ -62,7 +62,7 @@ export class SessionPool implements AsyncDisposable {
     host.check(asked);
     this.name = resolved.name;
     this.#host = host;
-    this.#options = { ...resolved, key: keySession(asked, host.options) };
+    this.#options = { ...resolved, ...keyPool(asked, host.options) };
     const members = {
       make: (signal: AbortSignal) => this.#make(signal),
       inspect: (member: IdleSession) => (this.#context === undefined ? undefined : inspectIdle(this.#context, member)),

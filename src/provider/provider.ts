@@ -5,40 +5,33 @@ import type { Image } from '../image/image.js';
 import type { ImportOptions } from '../image/import.js';
 import type { PullOptions } from '../image/pull-options.js';
 import { type Capabilities, describeCapabilities } from '../policy/capabilities.js';
-import { parsePolicy } from '../policy/parse.js';
 import { listGivenSecrets } from '../policy/redact.js';
 import type { FlatPolicy, IsolationPolicy } from '../policy/types.js';
-import { readConfinement } from '../session/confinement.js';
 import { connectSession } from '../session/connect.js';
-import type { ChosenRuntime, ForkRequest, RuntimeChange, SessionContext } from '../session/context.js';
-import { type CreateRequest, createSession } from '../session/create.js';
+import { createSession } from '../session/create.js';
 import { type SessionEvent, watchEvents } from '../session/events.js';
 import type { ExecOptions, ExecResult } from '../session/exec-options.js';
 import { readHostFacts } from '../session/host.js';
 import type { SessionInfo } from '../session/info.js';
 import { type ListFilter, listSessions } from '../session/list.js';
-import { checkNetwork } from '../session/network.js';
 import { type ReapReport, reapLeftovers } from '../session/reap.js';
 import type { DetectorOptions } from '../session/runtime-detector.js';
 import type { Session } from '../session/session.js';
 import type { HostFacts } from '../spec/host.js';
-import { chooseRuntime, nameRuntime } from '../spec/runtime.js';
 import { destroyById, execById, type SessionSource, stopById } from './by-id.js';
-import { type Connected, Connection, type Decisions } from './connection.js';
-import { type AskedOptions, type CreateOptions, parseCreateOptions, type SessionOptions } from './create-options.js';
-import { chooseInit } from './executor-choice.js';
+import { Connection } from './connection.js';
+import type { CreateOptions } from './create-options.js';
 import { getOrCreate } from './get-or-create.js';
 import { checkHealth, type HealthResult } from './health.js';
 import { Images } from './images.js';
 import { Networks } from './networks.js';
-import { assertHost, type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
-import { checkRequest, checkRuntime, planSession } from './plan.js';
+import { type ProviderOptions, type ResolvedOptions, resolveOptions } from './options.js';
+import { Planner } from './planner.js';
 import { SessionPool } from './pool.js';
 import type { PoolOptions } from './pool-options.js';
 import { stripTaken } from './pool-take.js';
 import { lookForPreview, previewSession, type SessionPlan } from './preview.js';
 import { assumeForPreview } from './preview-away.js';
-import { provideImage } from './pull-policy.js';
 import { Volumes } from './volumes.js';
 
 /** Between two looks for sessions whose allowlist nobody enforces, in ms. */
@@ -59,7 +52,7 @@ export class ContainerdProvider implements AsyncDisposable {
   readonly networks = new Networks(async () => (await this.#connection.connect()).context);
   readonly #options: ResolvedOptions;
   readonly #connection: Connection;
-  readonly #images = new Map<string, Image>();
+  readonly #planner: Planner;
   readonly #pools = new Set<SessionPool>();
 
   /** Throws `invalid-argument`, naming every fault, when an option is wrong. */
@@ -68,11 +61,11 @@ export class ContainerdProvider implements AsyncDisposable {
   constructor(options: ProviderOptions, detector: DetectorOptions);
   constructor(options: ProviderOptions, detector: DetectorOptions = {}) {
     this.#options = resolveOptions(options);
-    const decisions: Decisions = {
-      planFork: (...args) => this.#planFork(...args),
-      chooseRuntime: (change) => this.#chooseRuntime(change),
-    };
-    this.#connection = new Connection(this.#options, decisions, detector);
+    this.#planner = new Planner(this.#options, {
+      connection: () => this.#connection,
+      pull: (reference, pulling) => this.images.pull(reference, pulling),
+    });
+    this.#connection = new Connection(this.#options, this.#planner, detector);
   }
 
   /**
@@ -80,7 +73,7 @@ export class ContainerdProvider implements AsyncDisposable {
    * daemon has answered once; what depends on its version is then counted as supported, and refused at creation.
    */
   capabilities(): Capabilities {
-    return describeCapabilities(this.#describePlace(readHostFacts()));
+    return describeCapabilities(this.#planner.describePlace(readHostFacts()));
   }
 
   /** Asks whether sessions can run here and now. Never rejects: what is wrong is in `message`. */
@@ -93,30 +86,9 @@ export class ContainerdProvider implements AsyncDisposable {
    * is created: `CapabilityMismatchError` for what cannot be done here, `invalid-argument` for what makes no sense.
    */
   async createSession(policy: IsolationPolicy | FlatPolicy | CreateOptions = {}): Promise<Session> {
-    const prepare = () => this.#prepare(policy);
-    const { context, request } = await this.#connection.audit.watch('create', prepare, () => listGivenSecrets(policy));
+    const plan = () => this.#planner.plan(policy);
+    const { context, request } = await this.#connection.audit.watch('create', plan, () => listGivenSecrets(policy));
     return createSession(context, request);
-  }
-
-  /** Everything that a creation needs, before anything is created. */
-  async #prepare(
-    policy: unknown,
-    adjust: (asked: AskedOptions) => AskedOptions = (asked) => asked,
-  ): Promise<{ context: SessionContext; request: CreateRequest }> {
-    const { session: asked, policy: resolved } = adjust(parseCreateOptions(policy, this.#options.base));
-    assertHost();
-    const host = readHostFacts();
-    const check = () => this.#check({ session: asked, policy: resolved }, host);
-    check();
-    const seccomp = await readConfinement(resolved);
-    const { context, uuid } = await this.#connection.connect();
-    // Again, now that the daemon is known.
-    check();
-    await this.#requireRuntime(asked.runtime);
-    await checkNetwork(context, resolved);
-    const image = await this.#getImage(asked);
-    const facts = { ...this.#options, context, uuid, host, seccomp };
-    return { context, request: planSession(resolved, asked, image, facts) };
   }
 
   /**
@@ -129,7 +101,7 @@ export class ContainerdProvider implements AsyncDisposable {
       process.platform === 'linux'
         ? lookForPreview(await this.#connection.connect())
         : assumeForPreview(this.#connection.channel, this.#options);
-    const describePlace = (host: HostFacts, runtime?: string) => this.#describePlace(host, runtime);
+    const describePlace = (host: HostFacts, runtime?: string) => this.#planner.describePlace(host, runtime);
     return previewSession(policy, { ...this.#options, ...source, describePlace });
   }
 
@@ -141,9 +113,9 @@ export class ContainerdProvider implements AsyncDisposable {
     const pool = new SessionPool(options, {
       options: this.#options,
       audit: this.#connection.audit,
-      check: (asked) => this.#check(asked, readHostFacts()),
+      check: (asked) => this.#planner.check(asked),
       connect: () => this.#connection.connect(),
-      prepare: (given) => this.#prepare(given, stripTaken),
+      prepare: (given) => this.#planner.plan(given, stripTaken),
       forget: (closed) => this.#pools.delete(closed),
     });
     this.#pools.add(pool);
@@ -256,61 +228,11 @@ export class ContainerdProvider implements AsyncDisposable {
     await this.#connection.close();
   }
 
-  /** What a fork may be is judged as what any session may be, on the policy that its parent has unless it gets its own. */
-  async #planFork(request: ForkRequest, image: Image, connected: Connected): Promise<CreateRequest> {
-    const { override, runtime, ...session } = request;
-    const host = readHostFacts();
-    const policy = override === undefined ? request.policy : parsePolicy(override, { base: this.#options.base });
-    checkRequest(policy, session, this.#describePlace(host, runtime), this.#options);
-    await this.#requireRuntime(runtime);
-    const seccomp = await readConfinement(policy);
-    await checkNetwork(connected.context, policy);
-    return planSession(policy, session, image, { ...this.#options, ...connected, runtime, host, seccomp });
-  }
-
-  /** A policy that a runtime cannot honour is refused before anything changes. */
-  async #chooseRuntime({ runtime, policy, executor, shimGroup, main }: RuntimeChange): Promise<ChosenRuntime> {
-    const host = readHostFacts();
-    const { runtimeOptions } = this.#options;
-    checkRuntime(policy, this.#describePlace(host, runtime), { ...this.#options, executor, shimGroup, main });
-    await this.#requireRuntime(runtime);
-    const chosen = chooseRuntime(runtime, this.#options);
-    const init = chooseInit(executor, { runtime: chosen.name, policy, host });
-    return { ...init, runtime: chosen, runtimeOptions, host };
-  }
-
-  /** Looks whether the runtime is there, once the daemon has answered. */
-  async #requireRuntime(runtime = this.#options.runtime): Promise<void> {
-    const { runtimeBinary, runtimeOptions } = this.#options;
-    const { runtimes, version = '' } = this.#connection;
-    const { configPath, systemdCgroup } = runtimeOptions;
-    await runtimes.require({ runtime: nameRuntime(runtime), runtimeBinary, configPath, systemdCgroup }, version);
-  }
-
-  #check({ session, policy }: AskedOptions, host: HostFacts): void {
-    checkRequest(policy, session, this.#describePlace(host, session.runtime), this.#options);
-  }
-
   async #closePools(): Promise<void> {
     for (const pool of this.#pools) await pool.close();
   }
 
-  #describePlace(host: HostFacts, runtime = this.#options.runtime) {
-    const { snapshotter, allowHostNetwork } = this.#options;
-    return { ...host, runtime, snapshotter, hostNetwork: allowHostNetwork, containerd: this.#connection.version };
-  }
-
   get #source(): SessionSource {
     return { own: this.#connection.sessions, connect: (idOrName) => this.connect(idOrName) };
-  }
-
-  /** An image's documents never change under one digest, so that they are read once. */
-  async #getImage({ image: reference = this.#options.image, ...asked }: SessionOptions): Promise<Image> {
-    const { signal, onProgress, pull: policy = this.#options.pull } = asked;
-    const known = this.#images.get(reference);
-    const options = { known, policy, signal, pull: () => this.images.pull(reference, { signal, onProgress }) };
-    const image = await provideImage(this.#connection.channel, reference, options);
-    this.#images.set(reference, image);
-    return image;
   }
 }

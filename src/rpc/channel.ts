@@ -6,8 +6,8 @@ import type { BidiMethod, Complete, ServerStreamMethod, UnaryMethod } from './me
 import { Duplex, ServerStream } from './stream.js';
 
 const MESSAGE_BYTES = 16 * 1024 * 1024;
-const DEADLINE_MS = 10_000;
-const RETRY_MS = 5_000;
+/** The default of `ChannelOptions.callTimeoutMs`. */
+export const CALL_TIMEOUT_MS = 10_000;
 const RETRY_PAUSE_MS = { first: 25, most: 250 };
 
 export interface ChannelOptions {
@@ -15,18 +15,20 @@ export interface ChannelOptions {
   address: string;
   /** containerd namespace sent with every call. */
   namespace: string;
+  /** Ms until a call that names no deadline is given up, retries included. Defaults to 10,000. */
+  callTimeoutMs?: number;
 }
 
 export interface CallOptions {
   signal?: AbortSignal | undefined;
-  /** Ms until the call is given up, retries included; null waits for ever. Defaults to 10,000. */
+  /** Ms until the call is given up, retries included; null waits for ever. Defaults to the channel's `callTimeoutMs`. */
   deadlineMs?: number | null;
   /**
    * The call may be repeated when the daemon went away under it. Defaults to true for calls that only read.
    * A call that never left this process is repeated in any case.
    */
   idempotent?: boolean;
-  /** For how long such a repeat is tried, in ms. Defaults to 5,000, as a daemon restarts in about two seconds. */
+  /** For how long such a repeat is tried, in ms. Defaults to half of the channel's `callTimeoutMs`: a daemon restarts in two seconds. */
   retryMs?: number;
 }
 
@@ -40,12 +42,17 @@ const reads =
 export class Channel {
   readonly address: string;
   readonly namespace: string;
+  readonly callTimeoutMs: number;
   readonly #client: Client;
   readonly #metadata = new Metadata();
 
-  constructor({ address, namespace }: ChannelOptions, shared?: { client: Client; lease: string }) {
+  constructor(
+    { address, namespace, callTimeoutMs = CALL_TIMEOUT_MS }: ChannelOptions,
+    shared?: { client: Client; lease: string },
+  ) {
     this.address = parseAddress(address);
     this.namespace = namespace;
+    this.callTimeoutMs = callTimeoutMs;
     // Keepalive stays off: containerd answers frequent pings with GOAWAY. The short backoff makes a restarted daemon
     // answer within about 50 ms; grpc-js waits seconds by default.
     this.#client =
@@ -73,7 +80,12 @@ export class Channel {
     request: Complete<NoInfer<Req>>,
     options: CallOptions = {},
   ): Promise<Res> {
-    const { deadlineMs = DEADLINE_MS, idempotent = reads.test(method.path), retryMs = RETRY_MS, signal } = options;
+    const {
+      deadlineMs = this.callTimeoutMs,
+      idempotent = reads.test(method.path),
+      retryMs = this.callTimeoutMs / 2,
+      signal,
+    } = options;
     const operation = describeMethod(method.path);
     const started = Date.now();
     const deadline = deadlineMs === null ? undefined : started + deadlineMs;

@@ -3,7 +3,7 @@ import { parseCreateOptions } from '../../src/provider/create-options.js';
 import { chooseExecutor } from '../../src/provider/executor-choice.js';
 import { resolveOptions } from '../../src/provider/options.js';
 import { resolvePool } from '../../src/provider/pool-options.js';
-import { keySession, planTake, stripTaken } from '../../src/provider/pool-take.js';
+import { keyPool, planTake, stripTaken } from '../../src/provider/pool-take.js';
 
 const options = resolveOptions(
   { image: 'base', hostEnv: { LANG: 'C', HOME: '/root' }, policy: { secrets: [{ name: 'below', value: 'b' }] } },
@@ -12,7 +12,7 @@ const options = resolveOptions(
 
 function openPool(given: object) {
   const pool = resolvePool(given, options);
-  return { ...pool, key: keySession(parseCreateOptions(pool.common, options.base), options) };
+  return { ...pool, ...keyPool(parseCreateOptions(pool.common, options.base), options) };
 }
 
 const pool = openPool({
@@ -27,6 +27,12 @@ test('what is made holds nothing of what is given when it is taken', () => {
   expect(session).not.toHaveProperty('env');
   expect(session).not.toHaveProperty('metadata');
   expect([policy.secrets, policy.envAllowlist, JSON.stringify(policy).includes('db')]).toEqual([[], [], false]);
+});
+
+test('a take that asks for nothing is what one that asks for nothing of the session is', () => {
+  const plain = planTake({}, pool, options);
+  expect(plain).toEqual(planTake({ waitMs: 5 }, pool, options));
+  expect(plain.env).toEqual({ LANG: 'C', DB: 'db', A: 'pool', B: 'pool' });
 });
 
 test('a take lays its own over the pool’s', () => {

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EventsService } from '../../src/generated/github.com/containerd/containerd/api/services/events/v1/events.js';
 import { TasksService } from '../../src/generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { VersionService } from '../../src/generated/github.com/containerd/containerd/api/services/version/v1/version.js';
-import { Channel } from '../../src/rpc/channel.js';
+import { Channel, type ChannelOptions } from '../../src/rpc/channel.js';
 import { probeServer } from '../../src/rpc/probe.js';
 
 // The transport is under test here, against a server that fails on command; containerd itself is met in *.e2e tests.
@@ -45,8 +45,8 @@ async function serve(service: object, handlers: Record<string, unknown>): Promis
   return server;
 }
 
-function connect(namespace = 'test'): Channel {
-  const channel = new Channel({ address: `unix://${address}`, namespace });
+function connect(options: Partial<ChannelOptions> = {}): Channel {
+  const channel = new Channel({ address: `unix://${address}`, namespace: 'test', ...options });
   closers.push(() => channel.close());
   return channel;
 }
@@ -61,7 +61,7 @@ describe('unary', () => {
       reply(null, { pid: 7 } as never);
     };
     await serve(TasksService, { start });
-    const channel = connect('ns1');
+    const channel = connect({ namespace: 'ns1' });
     expect(await channel.unary(TasksService.start, target)).toMatchObject({ pid: 7 });
     await channel.withLease('l1').unary(TasksService.start, target);
     expect(seen).toEqual([
@@ -96,6 +96,10 @@ describe('unary', () => {
       code: 'deadline-exceeded',
       message: 'Tasks.Wait: no answer in 80 ms',
     });
+    const hasty = connect({ callTimeoutMs: 70 });
+    const answers = [hasty, hasty.withLease('any')].map((each) => each.unary(TasksService.wait, target));
+    const late = { status: 'rejected', reason: { message: 'Tasks.Wait: no answer in 70 ms' } };
+    expect(await Promise.allSettled(answers)).toMatchObject([late, late]);
     const abort = new AbortController();
     const call = channel.unary(TasksService.wait, target, { deadlineMs: null, signal: abort.signal });
     setTimeout(() => abort.abort(new Error('enough')), 20);

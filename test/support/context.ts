@@ -1,15 +1,19 @@
 /** What a `*.e2e.test.ts` file runs against. Only to be imported there: it needs the daemon of a containerd project. */
 import { join } from 'node:path';
 import { describe, inject } from 'vitest';
+import { CALL_TIMEOUT_MS } from '../../src/rpc/channel.js';
 import type { Generation } from './containerd-binary.js';
 import { nameNamespace } from './daemon.js';
 import type { ProvidedDaemon } from './global-setup.js';
+import { relax } from './patience.js';
 
 export interface TestContext extends ProvidedDaemon {
   /** Random, one for each test file. */
   readonly namespace: string;
   /** For the provider's option of this name; goes with the daemon. */
   readonly stateRoot: string;
+  /** For the option of this name. */
+  readonly callTimeoutMs: number;
   /** Sessions run behind the recording shim. */
   readonly isKata: boolean;
   /** What a session can be asked of that Kata's shims drop. */
@@ -26,7 +30,9 @@ function openContext(): TestContext {
   const daemon = inject('daemon');
   const isKata = daemon.runtime === 'kata';
   const limitPids = (pidsLimit: number) => (isKata ? {} : { pidsLimit });
-  return { ...daemon, namespace: nameNamespace(), stateRoot: join(daemon.root, 'sessions'), isKata, limitPids };
+  const namespace = nameNamespace();
+  const stateRoot = join(daemon.root, 'sessions');
+  return { ...daemon, namespace, stateRoot, callTimeoutMs: relax(CALL_TIMEOUT_MS), isKata, limitPids };
 }
 
 /**

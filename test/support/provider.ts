@@ -14,7 +14,7 @@ export async function openProvider(
   options: Partial<ProviderOptions> = {},
   detector: DetectorOptions = {},
 ): Promise<ContainerdProvider> {
-  const { address, namespace, stateRoot, images, runtime, runtimeBinary, hostRoot } = context;
+  const { address, namespace, stateRoot, callTimeoutMs, images, runtime, runtimeBinary, hostRoot } = context;
   const given = {
     runtime,
     ...(runtimeBinary === undefined ? {} : { runtimeBinary }),
@@ -23,6 +23,7 @@ export async function openProvider(
     address,
     namespace,
     stateRoot,
+    callTimeoutMs,
     volumeRoot: join(context.root, 'volumes'),
   };
   const provider = new ContainerdProvider(
