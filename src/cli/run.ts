@@ -15,7 +15,7 @@ export const runVerb = defineVerb({
   usage:
     'cadre-containerd run [--rm] [-d] [-i] [-t] [-e NAME=VALUE] [-w DIRECTORY] [-u USER] [-v SOURCE:TARGET[:ro]] [-m SIZE] ' +
     '[--cpus N] [--pids-limit N] [--read-only] [--cap-add NAME] [--cap-drop NAME] [--network none|NAME] [--allow RULE] [-p [[ADDRESS:]PORT:]PORT[/udp]] [--dns ADDRESS] [--profile NAME] [--policy FILE] ' +
-    '[--name NAME] [--runtime NAME] [--executor auto|task|supervisor] [--ttl DURATION] [--timeout DURATION] IMAGE [COMMAND [ARGUMENT...]]',
+    '[--name NAME] [--runtime NAME] [--executor auto|task|supervisor] [--shim-group NAME] [--ttl DURATION] [--timeout DURATION] IMAGE [COMMAND [ARGUMENT...]]',
   summary: 'run a command in a session of its own, which is removed with it; with --ttl the session stays for so long',
   example: 'cadre-containerd run --rm -it -m 256m --cpus 0.5 busybox:1 sh',
   options: {
@@ -27,11 +27,12 @@ export const runVerb = defineVerb({
     name: { type: 'string' },
     runtime: { type: 'string', hint: ['runc', 'kata'] },
     executor: { type: 'string', hint: ['auto', 'task', 'supervisor'] },
+    'shim-group': { type: 'string' },
     ttl: { type: 'string' },
   },
   takes: ['image', '[command...]'],
   async run(values, [image, ...command]) {
-    const { rm = false, detach = false, name, runtime, executor, ttl } = values;
+    const { rm = false, detach = false, name, runtime, executor, 'shim-group': shimGroup, ttl } = values;
     const faults = [
       ...(command.length === 0 && !(detach || ttl) ? [{ path: 'command', value: '', expected: 'a command' }] : []),
       ...(detach && (ttl === undefined || rm)
@@ -57,6 +58,7 @@ export const runVerb = defineVerb({
       ...(name === undefined ? {} : { name }),
       ...(runtime === undefined ? {} : { runtime }),
       ...(executor === undefined ? {} : { executor: executor as ExecutorChoice }),
+      ...(shimGroup === undefined ? {} : { shimGroup }),
       ...(ttl === undefined ? {} : { ttlMs: parseDuration('ttl', ttl) }),
       ...(detach && command.length > 0 ? { command, tty: options.tty, stdin: options.interactive } : {}),
     };

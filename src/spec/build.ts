@@ -31,6 +31,8 @@ export interface SpecInput {
   netns?: string | undefined;
   /** Content of the file that the policy names. */
   seccomp?: OciSeccomp | undefined;
+  /** What runc's shim runs in its place. */
+  runtimeBinary?: string | undefined;
   /** Of the shim's, see `annotateGroup`. */
   annotations?: Readonly<Record<string, string>>;
   /** The supervisor as the session's init: its program, and where it is reached. Defaults to the host's init. */
@@ -77,7 +79,8 @@ export function buildSpec(input: SpecInput): OciSpec {
       rlimits,
       noNewPrivileges: policy.noNewPrivileges,
       // Always said: what is not is inherited from containerd, which services keep from the kernel's choice.
-      oomScoreAdj: policy.resources.oomScoreAdj ?? 0,
+      // Before 1.9 crun passes over a 0 and leaves what the shim has, -998 below a service: the next score is as good.
+      oomScoreAdj: policy.resources.oomScoreAdj || (input.runtimeBinary === undefined ? 0 : 1),
       ...(policy.apparmor === undefined ? {} : { apparmorProfile: policy.apparmor }),
     },
     root: { path: 'rootfs', readonly: policy.readOnlyRootfs },

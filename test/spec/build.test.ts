@@ -175,6 +175,12 @@ describe('invariants', () => {
     );
   });
 
+  test('a program that may pass over a score of 0 is given the next one', () => {
+    const score = (resources: object) =>
+      build({ resources }, {}, { runtimeBinary: '/usr/bin/crun' }).process.oomScoreAdj;
+    expect([{}, { oomScoreAdj: 0 }, { oomScoreAdj: 7 }, { oomScoreAdj: -7 }].map(score)).toEqual([1, 1, 7, -7]);
+  });
+
   test('swap never exceeds what was asked, and is left alone where the kernel does not count it', () => {
     expect(build({ resources: { memoryMb: 8 } }).linux.resources.memory).toEqual({ limit: 8_388_608, swap: 8_388_608 });
     const uncounted = build({ resources: { memoryMb: 8 } }, {}, { host: { ...host, swapAccounting: false } });
