@@ -16,5 +16,7 @@ const failed = Math.max(
 );
 
 for (const { name, reason } of skipped) console.log(`skipped: ${name}: ${reason}`);
+// After the skips, which are many: of a long log the end is what is seen.
+for (const failure of runs.flatMap((run) => run.failures)) console.log(`failed: ${failure}`);
 console.log(`${passed} passed, ${failed} failed, ${skipped.length} skipped`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -64,7 +64,7 @@ run_guest() {
     return
   fi
   echo "the guest is skipped: $obstacle"
-  printf '{"passed":0,"failed":0,"skipped":[{"name":"the suites of scripts/vm/suites.ts in the guest","reason":"%s"}]}\n' \
+  printf '{"passed":0,"failed":0,"failures":[],"skipped":[{"name":"the suites of scripts/vm/suites.ts in the guest","reason":"%s"}]}\n' \
     "$obstacle" >>"$TEST_SUMMARY"
 }
 

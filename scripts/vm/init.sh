@@ -62,7 +62,9 @@ dmesg >/results/dmesg
 sync
 
 if grep -qw cadre.keep /proc/cmdline; then
-  echo "guest: status $(cat /results/status); a shell in /payload/repo, its end turns the machine off" >/dev/hvc0
+  told="guest: a shell in /payload/repo after status $(cat /results/status); its end turns the machine off"
+  # Told by the shell, which has the terminal open: what is typed into one that nobody has open is lost.
+  export PATH=$PATH:$PWD/node_modules/.bin PROMPT_COMMAND="echo '$told'; unset PROMPT_COMMAND"
   setsid --ctty bash -i <>/dev/hvc0 >&0 2>&1
 fi
 umount /results

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connectShell } from './shell.js';
 
 type Accelerator = 'kvm' | 'tcg';
 
@@ -18,7 +19,7 @@ export interface Machine {
   /** Words for the kernel's command line. */
   readonly words: readonly string[];
   readonly memoryMb: number;
-  /** Our own terminal or pipe is that of the guest; otherwise it reads nothing. */
+  /** Once the guest has a shell, our terminal or pipe is that of it; otherwise it reads nothing. */
   readonly interactive: boolean;
   /** After which the guest is killed, in ms. */
   readonly deadlineMs: number;
@@ -82,8 +83,9 @@ async function runQemu(words: readonly string[], options: QemuOptions): Promise<
   const qemu = ['qemu-system-x86_64', '-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', ...words];
   // pdeathsig (prctl(2)): nothing of the guest outlives us, not even when we are killed.
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'nice', '-n', '10', ...qemu], {
-    stdio: [interactive ? 'inherit' : 'ignore', output, output],
+    stdio: interactive ? ['pipe', 'pipe', 'inherit'] : ['ignore', output, output],
   });
+  const disconnect = interactive ? connectShell(child) : undefined;
   const kill = () => child.kill('SIGKILL');
   let isLate = false;
   const timer = setTimeout(() => {
@@ -97,6 +99,7 @@ async function runQemu(words: readonly string[], options: QemuOptions): Promise<
     if (isLate) return `was still running after ${Math.round(deadlineMs / 1000)} s, and was killed`;
     return ended === 0 ? undefined : `qemu ended with ${ended}`;
   } finally {
+    disconnect?.();
     clearTimeout(timer);
     signal.removeEventListener('abort', kill);
   }
@@ -105,6 +108,6 @@ async function runQemu(words: readonly string[], options: QemuOptions): Promise<
 function waitForEnd(child: ChildProcess): Promise<number | string> {
   return new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'nothing'));
+    child.once('close', (code, signal) => resolve(code ?? signal ?? 'nothing'));
   });
 }

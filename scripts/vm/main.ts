@@ -41,11 +41,12 @@ function parse(argv: string[]): VmOptions {
 }
 
 /** So that `npm test` counts the guest's tests with its own, see test/support/summary-reporter.ts. */
-function record({ passed, failed, skipped }: Results): void {
+function record({ passed, failed, failures, skipped }: Results): void {
   const path = process.env.TEST_SUMMARY;
   if (!path) return;
   const named = skipped.map(({ name, reason }) => ({ name: `guest ${name}`, reason }));
-  appendFileSync(path, `${JSON.stringify({ passed, failed, skipped: named })}\n`);
+  const told = failures.map((failure) => `guest ${failure}`);
+  appendFileSync(path, `${JSON.stringify({ passed, failed, failures: told, skipped: named })}\n`);
 }
 
 async function run({ keep, payload: own, deadlineMs, runs }: VmOptions, work: string): Promise<void> {

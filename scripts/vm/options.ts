@@ -1,5 +1,5 @@
 import { type ParseArgsConfig, parseArgs } from 'node:util';
-import { EVERYWHERE, FURTHER, NEWEST } from './suites.js';
+import { EVERYWHERE, FURTHER, HOST_WIDE, NEWEST } from './suites.js';
 
 export interface VmOptions {
   /** Gives a shell in the guest when the tests are over. */
@@ -49,20 +49,23 @@ export function parseOptions(argv: readonly string[]): VmOptions {
     ...(name === undefined ? [] : ['-t', name]),
   ];
   // Another configuration has other projects.
-  const projects = project.length > 0 || config !== undefined ? project : all ? [GENERATIONS, CRUN] : [GENERATIONS];
+  const projects = project.length > 0 || config !== undefined ? project : [GENERATIONS];
   const build = (wanted: readonly string[], files: readonly string[]) => [
     ...wanted.map((each) => `--project=${each}`),
     ...common,
     ...files,
   ];
-  const isPlain = positionals.length === 0 && project.length === 0 && config === undefined && !all;
-  const given = positionals.length > 0 ? positionals : [...EVERYWHERE, ...NEWEST, ...(all ? FURTHER : [])];
+  const isPlain = positionals.length === 0 && project.length === 0 && config === undefined;
+  const suites = [...EVERYWHERE, ...NEWEST];
+  const given = positionals.length > 0 ? positionals : all ? [...suites, ...HOST_WIDE, ...FURTHER] : suites;
   return {
     keep,
     payload,
     deadlineMs: Number(minutes) * 60_000,
     runs: isPlain
-      ? [build(['containerd-1.6', 'containerd-1.7'], EVERYWHERE), build(['containerd-2.1'], [...EVERYWHERE, ...NEWEST])]
+      ? all
+        ? [build([GENERATIONS], [...NEWEST, ...HOST_WIDE]), build([GENERATIONS, CRUN], [...EVERYWHERE, ...FURTHER])]
+        : [build(['containerd-1.6', 'containerd-1.7'], EVERYWHERE), build(['containerd-2.1'], suites)]
       : [build(projects, given)],
   };
 }

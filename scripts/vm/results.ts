@@ -8,6 +8,8 @@ export interface Results {
   readonly status: number | undefined;
   readonly passed: number;
   readonly failed: number;
+  /** Which failed and of what. */
+  readonly failures: readonly string[];
   readonly skipped: readonly { readonly name: string; readonly reason: string }[];
 }
 
@@ -27,6 +29,7 @@ export function readResults(disk: string, directory: string): Results {
     status: /^\d+$/.test(status) ? Number(status) : undefined,
     passed: sum('passed'),
     failed: sum('failed'),
+    failures: runs.flatMap(({ failures }) => failures),
     skipped: runs.flatMap(({ skipped }) => skipped),
   };
 }

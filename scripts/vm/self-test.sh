@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # That `npm run test:vm` tells the truth: a guest whose tests pass is good; one with a broken test, one that hangs and
-# one that dies are not, and are reported as such. Nothing of them is left.
+# one that dies are not, and are reported as such. What is piped to the shell of --keep runs there. Nothing of them is
+# left.
 #
 #   npm run test:vm:self
 set -euo pipefail
@@ -37,5 +38,6 @@ run good 0 15 '1 passed, 0 failed, 0 skipped in the guest'
 run broken 1 15 'FAILED in the guest: .*the tests ended with 1'
 run hanging 1 "2 5 15" 'the guest is about to hang'
 run dying 1 15 'the guest did not come to the end of its tests'
+check keep 0 15 'kept-42' --keep --config=scripts/vm/self-test/vitest.config.ts good <<<'echo kept-$((6 * 7))'
 check payload 0 15 'status 0 in the guest' --payload scripts/vm/self-test/payload
 exit "$failed"

@@ -45,13 +45,19 @@ test('passed and skipped tests are counted, and skips listed with their reason',
 });
 
 test.each([
-  ['a failed test', "test('x', () => expect(1).toBe(2));"],
-  ['a file that does not load', "import './absent.js'; test('x', () => {});"],
-  ['a hook that fails', "beforeAll(() => { throw new Error('no'); }); test('x', () => {});"],
-  ['an error outside of tests', "test('x', () => { setTimeout(() => { throw new Error('late'); }); });"],
-])('%s is a failure', (_, text) => {
+  ['a failed test', "test('x', () => expect(1).toBe(2));", /bad.case.ts: x: expected 1 to be 2.* at .*bad.case.ts:2/],
+  ['a file that does not load', "import './absent.js'; test('x', () => {});", /bad.case.ts: .*absent.js/],
+  ['a hook that fails', "beforeAll(() => { throw new Error('no'); }); test('x', () => {});", /bad.case.ts: no at /],
+  [
+    'an error outside of tests',
+    "test('x', () => { setTimeout(() => { throw new Error('late'); }); });",
+    /outside of the tests: late at .*bad.case.ts:2/,
+  ],
+])('%s is a failure and is told before the last line', (_, text, failure) => {
   const { code, lines } = summarize({ good: "test('y', () => {});", bad: text });
   expect(lines.at(-1)).toMatch(/^[12] passed, 1 failed, [01] skipped$/);
+  expect(lines.at(-2)).toMatch(/^failed: /);
+  expect(lines.at(-2)).toMatch(failure);
   expect(code).toBe(1);
 });
 
@@ -60,7 +66,7 @@ test('a run without tests, or a red stage without a failed test, is a failure', 
   const run = (status: string) => spawnSync(process.execPath, ['scripts/test-summary.mjs', summary, status]);
   writeFileSync(summary, '');
   expect(run('0').status).toBe(1);
-  writeFileSync(summary, '{"passed":3,"failed":0,"skipped":[]}\n');
+  writeFileSync(summary, '{"passed":3,"failed":0,"failures":[],"skipped":[]}\n');
   expect(run('0').status).toBe(0);
   expect(run('7').stdout.toString()).toBe('3 passed, 1 failed, 0 skipped\n');
   expect(run('7').status).toBe(1);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { judge } from '../../scripts/vm/results.js';
 
-const good = { status: 0, passed: 3, failed: 0, skipped: [] };
+const good = { status: 0, passed: 3, failed: 0, failures: [], skipped: [] };
 
 test('a run is good when vitest says so and a test passed; skips of other reasons are allowed', () => {
   expect(judge(good)).toEqual([]);
