@@ -15,7 +15,10 @@ const setup = readFileSync('scripts/setup.sh', 'utf8');
 
 /** What each command of a shell's block has to be; a command that has no line here is not documented. */
 const commands: [RegExp, (...parts: string[]) => unknown][] = [
-  [/^npm (?:run )?([\w:-]+)( -- .*)?$/, (script = '') => expect(Object.keys(scripts)).toContain(script)],
+  [
+    /^(?:echo '[^']+' \| )?npm (?:run )?([\w:-]+)( -- .*)?$/,
+    (script = '') => expect(Object.keys(scripts)).toContain(script),
+  ],
   [/^npm install (\S+)$/, (what) => expect(what).toBe(name)],
   [
     /^apt-get install (.+)$/,

@@ -33,7 +33,7 @@ const readAddress = async (session: Session, device = 'eth0') =>
 const serve = (session: Session, port: number, text: string) =>
   sh(session, `mkdir -p /tmp/${port}; echo ${text} > /tmp/${port}/index.html; httpd -p ${port} -h /tmp/${port}`);
 const fetchText = async (url: string) =>
-  (await (await fetch(url, { signal: AbortSignal.timeout(3_000) })).text()).trim();
+  (await (await fetch(url, { signal: AbortSignal.timeout(relax(3_000)) })).text()).trim();
 
 /** All of this file's that the kernel has, whoever made it. */
 function observeKernel() {
@@ -193,7 +193,8 @@ test('bandwidth is limited each way', async () => {
   expect(seconds).toBeGreaterThan(4);
 });
 
-test.runIf(hasUserns)('in a user namespace', async () => {
+test('in a user namespace', async ({ skip }) => {
+  skip(!hasUserns, 'user namespaces are of containerd 2, on kernels that map the ids of layers');
   const session = await provider.createSession({ userns: true, network: { dns: [internet.dns], ports: ['18090:80'] } });
   expect(await get(session, internet.web)).toMatchObject({ exitCode: 0, out: internet.gateway });
   await serve(session, 80, 'mapped');
@@ -255,7 +256,10 @@ describe('networks', () => {
   test('one that is not there is refused before anything is made', async () => {
     const before = observeKernel();
     await expect(provider.createSession({ network: { name: 'nowhere' } })).rejects.toMatchObject({ code: 'not-found' });
-    expect(observeKernel()).toEqual(before);
+    // Of what went before the kernel may take something away meanwhile.
+    const after = observeKernel();
+    expect(after.links.filter((link) => !before.links.includes(link))).toEqual([]);
+    expect(after.rules.filter((rule) => !before.rules.includes(rule))).toEqual([]);
   });
 });
 

@@ -159,20 +159,19 @@ test('list finds by metadata and state, whoever created', async () => {
 
 test('events tell the life of a session in order', async () => {
   const abort = new AbortController();
-  const events = provider.events({ signal: abort.signal });
+  const events = provider.events({ signal: AbortSignal.any([abort.signal, AbortSignal.timeout(relax(10_000))]) });
   const session = await provider.createSession({ executor: 'task' });
   await session.exec('sh', ['-c', 'exit 4']);
   await session.destroy();
+  const begin = ['/containers/create', '/tasks/create', '/tasks/start', '/tasks/exec-added', '/tasks/exec-started'];
+  // What comes of the shim and what comes of the daemon overtake each other.
+  const end = ['/containers/delete', '/tasks/delete', '/tasks/exit', '/tasks/exit'];
   const topics: string[] = [];
   for await (const { topic, sessionId } of events) {
     if (sessionId !== session.sessionId) continue;
     topics.push(topic);
-    if (topic === '/containers/delete') abort.abort();
+    if (topics.length === begin.length + end.length) abort.abort();
   }
-  const expected = ['/containers/create', '/tasks/create', '/tasks/start', '/tasks/exec-added', '/tasks/exec-started'];
-  expect(topics.slice(0, expected.length)).toEqual(expected);
-  expect(topics.filter((topic) => topic === '/tasks/exit')).toHaveLength(2);
-  // The exits come from the shim and the delete from the daemon: which is told first is theirs to settle.
-  expect(topics.slice(-4)).toContain('/tasks/delete');
-  expect(topics.at(-1)).toBe('/containers/delete');
+  expect(topics.slice(0, begin.length)).toEqual(begin);
+  expect(topics.slice(begin.length).toSorted()).toEqual(end);
 });

@@ -32,6 +32,7 @@ export interface PrivateHost {
     volumeRoot: string;
     policy: typeof offline;
     runtime: 'runc' | 'kata';
+    callTimeoutMs: number;
   };
   provider: ContainerdProvider;
   channel: Channel;
@@ -43,14 +44,15 @@ export interface PrivateHost {
 
 /** Goes after the file's tests. */
 export async function openPrivateHost(daemonOptions: DaemonOptions = {}): Promise<PrivateHost> {
-  const { generation, images, isKata, runtime } = context;
+  const { generation, images, isKata, runtime, callTimeoutMs } = context;
   const daemon = await startDaemon({ generation, ...(isKata ? DOUBLED : {}), ...daemonOptions });
   afterAll(() => daemon.stop());
   const { address, root } = daemon;
   const scope = { address, root, namespace: nameNamespace(), stateRoot: join(root, 'sessions') };
   const volumeRoot = join(root, 'volumes');
   const { namespace, stateRoot } = scope;
-  const options = { image: images.reference, address, namespace, stateRoot, volumeRoot, policy: offline, runtime };
+  const shared = { image: images.reference, policy: offline, runtime, callTimeoutMs };
+  const options = { ...shared, address, namespace, stateRoot, volumeRoot };
   const provider = new ContainerdProvider(options, detector);
   afterAll(() => provider[Symbol.asyncDispose]());
   await provider.importImage(images.dockerArchive);

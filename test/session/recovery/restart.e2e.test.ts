@@ -6,9 +6,10 @@ import { isSoak, openPrivateHost } from './private.js';
 
 const RESTARTS = isSoak ? 20 : 3;
 const SESSIONS = isSoak ? 20 : 6;
-const AWAY_MS = isSoak ? 30_000 : 3_000;
+// What is then left of the five seconds that calls wait is for the daemon to start, on a busy machine too.
+const AWAY_MS = isSoak ? 30_000 : 1_000;
 /** For how long a call that may not be repeated waits for a daemon that is away, with margin. */
-const UNARY_MS = 12_000;
+const UNARY_MS = relax(12_000);
 
 const { daemon, scope, provider } = await openPrivateHost();
 const count = (to: number) => `${Array.from({ length: to }, (_, index) => index + 1).join('\n')}\n`;
@@ -51,6 +52,8 @@ test(`a daemon that is away for ${AWAY_MS} ms`, { timeout: relax(180_000) }, asy
   const before = await observe(scope);
   const session = await provider.createSession();
   const running = (await session.spawn('sh', ['-c', script])).result();
+  // Looked at in the end: what fails before is to be told alone.
+  running.catch(() => undefined);
   await daemon.kill9();
   // Until the connection's end is noticed a call may be under way in it, and only some may be repeated then.
   await sleep(relax(100));

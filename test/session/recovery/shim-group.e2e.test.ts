@@ -4,6 +4,7 @@ import type { CreateOptions } from '../../../src/provider/create-options.js';
 import { findShims } from '../../../src/session/leftovers.js';
 import type { Session } from '../../../src/session/session.js';
 import { listServed } from '../../../src/session/shim-socket.js';
+import { onlyOn } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
@@ -116,6 +117,39 @@ describe('a group', TIMEOUT, () => {
     }
     await made.at(-1)?.destroy();
     expect(await settle(scopeOf('turn', made), before)).toEqual(before);
+  });
+
+  test('shares neither limits nor a kill for memory, and is not moved where there is no such shim', async () => {
+    await using small = await create({ shimGroup: 'kept', resources: { memoryMb: 48 } });
+    await using large = await create({ shimGroup: 'kept', resources: { memoryMb: 512 } });
+    expect(listShims().map(({ ids }) => ids)).toEqual([idsOf([small, large])]);
+    const eat = (session: Session) => session.exec('dd', ['if=/dev/zero', 'of=/dev/null', 'bs=200M', 'count=1']);
+    expect(await Promise.all([eat(small), eat(large)])).toMatchObject([
+      { exitCode: 137, oomKilled: true },
+      { exitCode: 0, oomKilled: false },
+    ]);
+    expect(await small.exec('sh', ['-c', 'kill -9 $$'])).toMatchObject({ exitCode: 137, oomKilled: false });
+    await small.stop({ timeoutMs: 100 });
+    await expect(small.start({ runtime: 'kata' })).rejects.toMatchObject({
+      code: 'capability-mismatch',
+      mismatchedAttributes: ['shimGroup'],
+    });
+    await small.start();
+    expect(listShims().map(({ ids }) => ids)).toEqual([idsOf([small, large])]);
+  });
+
+  const maps = onlyOn(['2.1'], 'older ones do not map the ids of layers');
+  maps('with user namespaces', () => {
+    test('has one for each of its sessions that asked for one', async () => {
+      await using plain = await create({ shimGroup: 'mapped' });
+      await using mapped = await create({ shimGroup: 'mapped', userns: true });
+      expect(listShims().map(({ ids }) => ids)).toEqual([idsOf([plain, mapped])]);
+      const readMap = async (session: Session) => (await session.exec('cat', ['/proc/self/uid_map'])).stdout.trim();
+      expect((await Promise.all([plain, mapped].map(readMap))).map((map) => map.split(/ +/))).toEqual([
+        ['0', '0', '4294967295'],
+        ['0', '1879048192', '65536'],
+      ]);
+    });
   });
 
   test('starts many commands at once in all of its sessions', async () => {

@@ -28,8 +28,8 @@ export class Worker implements AsyncDisposable {
     });
     // A worker that is killed while it is told something breaks this pipe, as it should.
     this.#child.stdin?.on('error', () => undefined);
-    this.#ended = once(this.#child, 'exit').then(() => {
-      for (const { reject } of this.#waiting.values()) reject(new Error('the worker has ended'));
+    this.#ended = once(this.#child, 'exit').then(([code, signal]) => {
+      for (const { reject } of this.#waiting.values()) reject(new Error(`the worker has ended with ${code ?? signal}`));
     });
     const lines = createInterface({ input: this.#child.stdout as NodeJS.ReadableStream });
     lines.on('line', (line) => this.#settle(line));
