@@ -169,11 +169,12 @@ describe('a source that is swapped after its check', () => {
 
   test('again and again by someone who is quick: never anything but the one that was checked', async () => {
     let isSwapped = false;
-    const outcomes = { created: 0, refused: 0 };
+    let swaps = 0;
     const timer = setInterval(() => {
       if (isSwapped) restore();
       else swap();
       isSwapped = !isSwapped;
+      swaps++;
     }, 3);
     try {
       for (let round = 0; round < ROUNDS; round++) {
@@ -181,10 +182,8 @@ describe('a source that is swapped after its check', () => {
         const session = await creating.catch((error) => {
           // Not there in the middle of a swap: for us, or for runc.
           expect(['aborted', 'invalid-argument', 'not-found', 'unknown']).toContain(error.code);
-          outcomes.refused++;
         });
         if (!session) continue;
-        outcomes.created++;
         const info = await channel.unary(ContainersService.get, { id: session.sessionId });
         const spec = readSpec(info.container as Container);
         const source = spec.mounts.find(({ destination }) => destination === '/m')?.source;
@@ -197,8 +196,8 @@ describe('a source that is swapped after its check', () => {
       clearInterval(timer);
       if (isSwapped) restore();
     }
-    expect(outcomes.created + outcomes.refused).toBe(ROUNDS);
-    if (!isKata) expect(outcomes.refused).toBeGreaterThan(0);
+    // How many creations met one in their way is chance; that there were enough to meet is not.
+    expect(swaps).toBeGreaterThan(ROUNDS);
   });
 });
 
