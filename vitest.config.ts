@@ -13,6 +13,9 @@ const E2E = 'test/**/*.e2e.test.ts';
  */
 const PACKAGE = process.env.CADRE_TEST_PACKAGE;
 
+/** What is polled for must come; how fast is asked where it matters, by name. */
+const POLL_MS = relax(5_000);
+
 /** What holds of a session whatever runs it, once more through the recording shim (test/support/recording-shim) and crun. */
 const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input', 'exec-options', 'exec-spawn'];
 /** More of it, on one generation, as that matters to none. What is not here is told of in docs/testing.md. */
@@ -62,6 +65,7 @@ export default defineConfig({
           exclude: [E2E],
           // Some start programs, which on a busy machine takes more than vitest's five seconds.
           testTimeout: relax(60_000),
+          expect: { poll: { timeout: POLL_MS } },
           maxWorkers: availableParallelism(),
           sequence: { groupOrder: 0 },
         },
@@ -88,7 +92,7 @@ function e2e(name: string, include: string[], groupOrder: number) {
       globalSetup: ['test/support/global-setup.ts'],
       testTimeout: relax(60_000),
       hookTimeout: relax(60_000),
-      expect: { poll: { timeout: relax(1_000) } },
+      expect: { poll: { timeout: POLL_MS } },
       // One daemon serves all files, and leaks are counted on the host: two files at once would see each other.
       fileParallelism: false,
       // Where processors are slow, most of a file's time is the loading of its modules: there files share them.

@@ -155,14 +155,12 @@ describe('server streams', () => {
       },
     });
     const stream = connect().serverStream(EventsService.subscribe, { filters: [] });
-    await sleep(100);
-    expect(state.started).toBe(true);
+    await expect.poll(() => state.started).toBe(true);
     for await (const { topic } of stream) {
       expect(topic).toBe('/a');
       break;
     }
-    await sleep(50);
-    expect(state.canceled).toBe(true);
+    await expect.poll(() => state.canceled).toBe(true);
   });
 
   test('that fail before anyone reads throw at the first read', async () => {

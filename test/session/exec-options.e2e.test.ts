@@ -106,7 +106,8 @@ describe('output', () => {
       onStdout: (text) => seen.out.push(text),
       onStderr: (text) => seen.err.push(text),
     });
-    expect(seen.out).toEqual(['€', '€', '€']);
+    // How much comes at once is the machine's affair.
+    expect(seen.out.join('')).toBe('€€€');
     expect(result.stdout).toBe('€€€');
     // Half a character at the very end is all there is of it.
     expect(seen.err.join('')).toBe('\ufffd');

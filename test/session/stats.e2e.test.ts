@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { context } from '../support/context.js';
 import { EXECUTOR } from '../support/executor.js';
@@ -81,6 +80,5 @@ test('a stopped session has none, a paused one has, and a start brings them back
   });
   await rejected;
   await session.start();
-  await sleep(50);
-  expect((await session.stats()).pids).toBe(1);
+  await expect.poll(async () => (await session.stats()).pids).toBe(1);
 });

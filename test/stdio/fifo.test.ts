@@ -123,8 +123,7 @@ describe('FifoReader', () => {
     closeSync(second);
     await drain(reader, 5_000);
     expect(Buffer.concat(chunks).toString()).toBe('one two');
-    await sleep(5);
-    expect(countOpen()).toBe(0);
+    await expect.poll(() => countOpen()).toBe(0);
   });
 
   test('a slow reader loses nothing and holds the writer back', async () => {
@@ -200,8 +199,7 @@ describe('FifoReader', () => {
   test('destroyed early it holds no descriptor', async () => {
     const reader = new FifoReader(await take());
     reader.destroy();
-    await sleep(5);
-    expect(countOpen()).toBe(0);
+    await expect.poll(() => countOpen()).toBe(0);
   });
 });
 
