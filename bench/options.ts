@@ -1,11 +1,14 @@
 import { parseArgs } from 'node:util';
 import { GENERATIONS, type Generation } from '../test/support/containerd-binary.js';
 
-/** `task` is this library with its other executor, `shared` with one shim for all, `crun` with another runtime binary. */
-export const PEERS = ['ours', 'task', 'shared', 'crun', 'go', 'ctr', 'runc', 'docker'] as const;
+/**
+ * `task` is this library with its other executor, `shared` with one shim for all, `crun` with another runtime binary, `lean`
+ * with both of these.
+ */
+export const PEERS = ['ours', 'task', 'shared', 'crun', 'lean', 'go', 'ctr', 'runc', 'docker'] as const;
 export type PeerName = (typeof PEERS)[number];
 /** They are measured where they differ from ours: in whole sessions. */
-export const LEAN: readonly PeerName[] = ['shared', 'crun'];
+export const LEAN: readonly PeerName[] = ['shared', 'crun', 'lean'];
 
 const PHASES = ['cold', 'warm', 'stream', 'rate', 'hold'] as const;
 export type PhaseName = (typeof PHASES)[number];

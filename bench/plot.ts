@@ -7,6 +7,7 @@ const COLORS: Record<PeerName, string> = {
   ours: '#d1581f',
   shared: '#4daf7c',
   crun: '#8c6bb1',
+  lean: '#c994c7',
   task: '#7b3fa0',
   go: '#2f6fb4',
   ctr: '#84a9cf',

@@ -41,10 +41,17 @@ export async function callRoster(names: readonly PeerName[], ground: Ground, def
     return describeOurs(ground, { name: 'task', executor: 'task' });
   });
   const spec = await writeTemplate(ground, task);
+  // Beside controllers of v1, crun refuses the hierarchy of v2 that a hybrid host has: on a containerd that does not see it.
+  let plain: Promise<Ground> | undefined;
+  const layPlain = () => {
+    plain ??= layPlainGround(ground, defer);
+    return plain;
+  };
   const describe: Record<Exclude<PeerName, 'task'>, () => PeerCommand | Promise<PeerCommand>> = {
     ours: () => describeOurs(ground),
     shared: () => describeOurs(ground, { name: 'shared', shimGroup: 'bench' }),
-    crun: () => describeCrun(ground, defer),
+    crun: async () => describeCrun(await layPlain(), { name: 'crun' }),
+    lean: async () => describeCrun(await layPlain(), { name: 'lean', shimGroup: 'bench' }),
     go: () => describeGo(ground, 'go', 'client'),
     ctr: () => describeGo(ground, 'ctr', 'ctr'),
     runc: () => describeGo(ground, 'runc', 'runc'),
@@ -78,11 +85,9 @@ function describeOurs(
   return { name, version: `dist on node ${process.version}`, command, log: nameLog(scratch) };
 }
 
-/** On a containerd of its own: beside those of v1, crun refuses the hierarchy of v2 that a hybrid host has. */
-async function describeCrun(ground: Ground, defer: Defer): Promise<PeerCommand> {
+function describeCrun(plain: Ground, given: { name: PeerName; shimGroup?: string }): PeerCommand {
   installPackages('crun');
-  const plain = await layPlainGround(ground, defer);
-  const { version, ...peer } = describeOurs(plain, { name: 'crun', runtimeBinary: '/usr/bin/crun' });
+  const { version, ...peer } = describeOurs(plain, { ...given, runtimeBinary: '/usr/bin/crun' });
   return { ...peer, version: `${readVersion('crun', ['--version'])}, ${version}` };
 }
 

@@ -11,12 +11,14 @@ interface PeerFigures {
   readonly gapMs: number;
 }
 
+type Ratios = Partial<Record<PeerName, Ratio>>;
+
 export interface MetricSummary extends Metric {
   readonly peers: Partial<Record<PeerName, PeerFigures>>;
   /** Ours divided by theirs. */
-  readonly ratios: Partial<Record<PeerName, Ratio>>;
-  /** What our own peers take, divided by what the Go client takes. */
-  readonly leanRatios: Partial<Record<PeerName, Ratio>>;
+  readonly ratios: Ratios;
+  /** The same of each of ours that is lean. */
+  readonly leanRatios: Partial<Record<PeerName, Ratios>>;
 }
 
 /** What one more live session costs the process that holds it. */
@@ -56,10 +58,6 @@ export function summarizeHolds({ holds }: Readings): HoldSummary[] {
 
 function summarizeMetric(metric: Metric, readings: Readings): MetricSummary {
   const peers: Partial<Record<PeerName, PeerFigures>> = {};
-  const ratios: Partial<Record<PeerName, Ratio>> = {};
-  const leanRatios: Partial<Record<PeerName, Ratio>> = {};
-  const ours = readings.values(metric.key, 'ours');
-  const go = readings.values(metric.key, 'go');
   for (const [name, reading] of Object.entries(readings.samples[metric.key] ?? {})) {
     const peer = name as PeerName;
     const { values, gaps } = reading;
@@ -69,10 +67,18 @@ function summarizeMetric(metric: Metric, readings: Readings): MetricSummary {
       p95: findQuantile(values, metric.better === 'lower' ? 0.95 : 0.05),
       gapMs: findMedian(gaps),
     };
-    if (peer !== 'ours' && ours.length > 0) ratios[peer] = compareMedians(ours, values);
-    if (LEAN.includes(peer) && go.length > 0) leanRatios[peer] = compareMedians(values, go);
   }
-  return { ...metric, peers, ratios, leanRatios };
+  const divide = (name: PeerName): Ratios => {
+    const values = readings.values(metric.key, name);
+    const others = (Object.keys(peers) as PeerName[]).filter((peer) => peer !== name && values.length > 0);
+    return Object.fromEntries(others.map((peer) => [peer, compareMedians(values, readings.values(metric.key, peer))]));
+  };
+  return {
+    ...metric,
+    peers,
+    ratios: divide('ours'),
+    leanRatios: Object.fromEntries(LEAN.map((name) => [name, divide(name)])),
+  };
 }
 
 function describeGrowth(alive: number): Metric {

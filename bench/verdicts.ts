@@ -26,6 +26,7 @@ const ratioRules: readonly RatioRule[] = [
   { key: 'cold.total', peer: 'go', limit: 0.95 },
   { key: 'cold.total', peer: 'docker', limit: 0.5 },
   { key: 'cold.total', of: 'crun', peer: 'go', limit: 0.65 },
+  { key: 'cold.total', of: 'lean', peer: 'docker', limit: 0.5 },
   { key: 'cold.total', of: 'shared', peer: 'go', limit: 0.95 },
   { key: 'warm.busy', peer: 'go', limit: 0.05 },
   { key: 'warm.idle', peer: 'go', limit: 0.05 },
@@ -52,7 +53,7 @@ export function judge(metrics: readonly MetricSummary[], holds: readonly HoldSum
   const find = (key: string) => metrics.find((metric) => metric.key === key);
   const ratios = ratioRules.flatMap(({ key, of = 'ours', peer, limit }): Verdict[] => {
     const metric = find(key);
-    const ratio = of === 'ours' ? metric?.ratios[peer] : metric?.leanRatios[of];
+    const ratio = of === 'ours' ? metric?.ratios[peer] : metric?.leanRatios[of]?.[peer];
     if (metric === undefined || ratio === undefined) return [];
     const { sign, met } = compare(metric, ratio.value, limit);
     const [low, high] = ratio.interval ?? [Number.NaN, Number.NaN];

@@ -58,6 +58,20 @@ describe('judge', () => {
     expect(measure([1100, 1100, 1100], [500, 500, 500], 'out.rate')).toMatchObject([{ met: false }, { met: false }]);
   });
 
+  it('compares ours with a difference with the one that its limit is of', () => {
+    const readings = new Readings();
+    for (const [peer, value] of [
+      ['lean', 9],
+      ['docker', 20],
+      ['go', 10],
+    ] as const) {
+      for (let count = 0; count < 3; count++) readings.add('cold.total', peer, value, 0);
+    }
+    expect(judge(summarize(readings), [])).toMatchObject([
+      { claim: expect.stringContaining('lean / docker'), met: true },
+    ]);
+  });
+
   it('judges what is there only, and a session by the slope without the empty process', () => {
     const readings = new Readings();
     for (const [alive, rss] of [
