@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { image as buildImage } from '../image/archives.js';
 import { publish } from '../image/publish.js';
@@ -170,13 +171,23 @@ test.each([
   cadre('run', '-d', '--ttl', '10m', '--name', 'endless', image, 'sh', '-c', 'while :; do echo x; usleep 10000; done');
   const before = await observe(context);
   const child = spawn(process.execPath, ['dist/cli/main.js', verb, ...args], { env: cadreEnv });
+  // Tests that come later count what is there.
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+    cadre('rm', '-f', 'endless');
+  });
   let stderr = '';
   child.stderr.on('data', (data) => {
     stderr += data;
   });
   const exited = once(child, 'exit');
-  if (verb === 'events') cadre('run', image, 'true');
-  await once(child.stdout, 'data');
+  let isHeard = false;
+  const heard = once(child.stdout, 'data').then(() => {
+    isHeard = true;
+  });
+  // What happens before it listens is not told: until it has told something, something happens.
+  for (; verb === 'events' && !isHeard; await sleep(100)) cadre('run', image, 'true');
+  await heard;
   child.stdout.destroy();
   if (verb === 'events') cadre('run', image, 'true');
   await exited;
