@@ -1,4 +1,5 @@
 import { finished } from 'node:stream/promises';
+import { DriverError } from '../core/error.js';
 import type { ExecOptions } from '../session/exec-options.js';
 import type { Session } from '../session/session.js';
 
@@ -35,11 +36,20 @@ export async function runCommand(session: Session, argv: readonly string[], opti
   const resize = () => void execution.resize(stdout.columns, stdout.rows).catch(() => undefined);
   if (isRaw) stdin.setRawMode(true);
   if (tty) stdout.on('resize', resize);
+  let failure: Error | undefined;
+  // Half of its input looks like all of it to a command. Of a terminal that goes a read fails before the signal is here.
+  const failInput = (error: Error) => {
+    failure ??= error;
+    execution.kill().catch(() => undefined);
+  };
+  if (interactive) stdin.on('error', failInput);
   // The command may end, or close its input, while this process still has some.
   if (interactive && execution.stdin) finished(stdin.pipe(execution.stdin)).catch(() => undefined);
   try {
     const { exitCode, isCanceled } = await execution.result();
-    return isCanceled ? INTERRUPTED : exitCode;
+    if (isCanceled) return INTERRUPTED;
+    if (failure === undefined) return exitCode;
+    throw new DriverError('aborted', `standard input: ${failure.message}`, { operation: 'exec', cause: failure });
   } finally {
     stdout.off('resize', resize);
     if (isRaw) stdin.setRawMode(false);

@@ -196,6 +196,18 @@ test.each([
   expect(cadre('rm', '-f', 'endless').status).toBe(0);
 });
 
+test('input that cannot be read is a failure of one line, and leaves nothing', async () => {
+  const before = await observe(context);
+  // Nothing is mapped at address 0.
+  const line = `${process.execPath} dist/cli/main.js run -i ${image} sh -c 'cat; sleep 1000' < /proc/${process.pid}/mem`;
+  const { status, stderr } = spawnSync('sh', ['-c', line], { env: cadreEnv, encoding: 'utf8', timeout: 30_000 });
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: 'cadre-containerd: standard input: EIO: i/o error, read\n',
+  });
+  expect(await settle(context, before)).toEqual(before);
+});
+
 test('output that cannot be written is a failure of one line', () => {
   const line = `${process.execPath} dist/cli/main.js images ls > /dev/full`;
   const { status, stderr } = spawnSync('sh', ['-c', line], { env: cadreEnv, encoding: 'utf8' });
