@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type AuditEvent, ContainerdProvider, type IsolationPolicy, type Session } from '../../../src/index.js';
 import { nameStateDirectory } from '../../../src/session/context.js';
+import { readOptional } from '../../../src/session/proc.js';
 import { listFaults } from '../../support/attested.js';
 import { context } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
@@ -58,13 +59,9 @@ function listHelpers(): number[] {
   return readdirSync('/proc')
     .map(Number)
     .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${scope.stateRoot}/`);
-      } catch {
-        return false;
-      }
-    })
-    .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('gate-linux'));
+      const words = readOptional(`/proc/${pid}/cmdline`) ?? '';
+      return words.includes(`${scope.stateRoot}/`) && words.includes('gate-linux');
+    });
 }
 
 const readInit = async (session: Session) => (await session.exec('cat', ['/proc/1/stat'])).stdout.split(' ')[21];
