@@ -103,12 +103,12 @@ case ${1:-} in
     # Each Node with one of the two generations that differ most.
     enter "unit and containerd 2.1 on Node $(node_modules/node-24/bin/node --version)"
     run_tests node_modules/node-24/bin/node unit containerd-2.1
-    run_in_time 'containerd 2.1 behind the recording shim' 60 run_tests node kata-2.1
+    run_in_time 'containerd 2.1 behind the recording shim' 45 run_tests node kata-2.1
     run_in_time 'a machine with cgroup v2 and AppArmor' 40 run_guest
     run_in_time 'containerd 2.1, supervisors over stdio' 10 run_stdio
-    run_in_time "fuzz of the supervisor's channel, with sanitizers" 10 npm run --silent fuzz -- --seconds 2 --native
-    run_in_time 'containerd 1.6, commands started by containerd' 30 run_task_executor
-    run_in_time 'containerd 1.7' 110 run_tests node containerd-1.7 kata-1.7
+    run_in_time "fuzz of the supervisor's channel, with sanitizers" 5 npm run --silent fuzz -- --seconds 2 --native
+    run_in_time 'containerd 1.6, commands started by containerd' 20 run_task_executor
+    run_in_time 'containerd 1.7' 85 run_tests node containerd-1.7 kata-1.7
     ;;
   matrix)
     enter 'containerd 1.6, 1.7 and 2.1'
