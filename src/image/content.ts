@@ -8,7 +8,7 @@ import {
 } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
 import { encodeWrite, gatherPieces, type Piece, writeContent } from './content-write.js';
-import type { Leased } from './lease.js';
+import { COLLECT_MS, type Leased } from './lease.js';
 
 /** The largest JSON document that is read into memory, in bytes. Real ones have a few kilobytes. */
 export const DOCUMENT_BYTES = 8 * 1024 * 1024;
@@ -197,6 +197,8 @@ export async function sendBlob(
       }
     }
     const final = { total: BigInt(offset), expected: digest, offset: BigInt(offset), labels };
+    // Given up, it would still come true, and behind the deletion of the lease that was to hold the blob.
+    call.linger(COLLECT_MS);
     await request({ ...final, action: WriteAction.COMMIT });
     return { digest, size: offset, existed: false };
   } catch (error) {

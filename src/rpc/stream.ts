@@ -7,8 +7,10 @@ export class ServerStream<Res> implements AsyncIterable<Res> {
   readonly #call: ClientReadableStream<Res>;
   readonly #operation: string;
   readonly #signal: AbortSignal | undefined;
-  readonly #cancel = () => this.cancel();
+  readonly #cancel = () => this.#linger();
   #failure: Error | undefined;
+  #lingerMs = 0;
+  #lingering: NodeJS.Timeout | undefined;
 
   constructor(call: ClientReadableStream<Res>, operation: string, signal?: AbortSignal) {
     this.#call = call;
@@ -24,7 +26,18 @@ export class ServerStream<Res> implements AsyncIterable<Res> {
 
   cancel(): void {
     this.#call.cancel();
+    clearTimeout(this.#lingering);
     this.#signal?.removeEventListener('abort', this.#cancel);
+  }
+
+  /** From now on the signal leaves the call so many ms to be answered. */
+  linger(ms: number): void {
+    this.#lingerMs = ms;
+  }
+
+  #linger(): void {
+    if (this.#lingerMs === 0) this.cancel();
+    else this.#lingering = setTimeout(() => this.cancel(), this.#lingerMs);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Res, void, undefined> {
@@ -72,6 +85,11 @@ export class Duplex<Req, Res> {
 
   cancel(): void {
     this.#responses.cancel();
+  }
+
+  /** From now on the signal leaves the call so many ms to be answered. */
+  linger(ms: number): void {
+    this.#responses.linger(ms);
   }
 }
 

@@ -2,10 +2,15 @@ import { createServer } from 'node:http';
 import { inspect } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import {
+  WriteAction,
+  WriteContentRequest,
+} from '../../src/generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import { listImages } from '../../src/image/image.js';
 import { pullImage } from '../../src/image/pull.js';
 import type { PullOptions } from '../../src/image/pull-options.js';
 import { Channel } from '../../src/rpc/channel.js';
+import type { Duplex } from '../../src/rpc/stream.js';
 import { collectGarbage, observeApi } from '../support/api-state.js';
 import { context, onlyOn } from '../support/context.js';
 import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from '../support/fault-proxy.js';
@@ -422,3 +427,44 @@ test('canceled at any moment: no record, no lease, and the next pull succeeds', 
   }
   expect(canceled).toBeGreaterThan(3);
 });
+
+test('canceled while the daemon keeps a blob: nothing stays of it', async () => {
+  const reference = await publishApp();
+  for (let commit = 1; commit <= app.length; commit += 1) {
+    for (let round = 0; round < 3; round += 1) {
+      const canceled = new AbortController();
+      const watch = new CommitWatch(context, commit, canceled);
+      try {
+        const pulling = pullImage(watch, reference, { ...options, signal: canceled.signal });
+        await expect(pulling).rejects.toMatchObject({ code: 'canceled' });
+      } finally {
+        watch.close();
+      }
+      expect({ ...(await observeApi(context)), ingests: [] }).toEqual(EMPTY_STATE);
+    }
+  }
+});
+
+/** Cancels as soon as the n-th commit is on its way. */
+class CommitWatch extends Channel {
+  #left: number;
+  readonly #canceled: AbortController;
+
+  constructor(scope: typeof context, nth: number, canceled: AbortController) {
+    super(scope);
+    this.#left = nth;
+    this.#canceled = canceled;
+  }
+
+  override duplex<Req, Res>(...given: Parameters<typeof Channel.prototype.duplex<Req, Res>>): Duplex<Req, Res> {
+    const call = super.duplex(...given);
+    const send = call.send.bind(call);
+    call.send = async (request) => {
+      await send(request);
+      if (WriteContentRequest.decode(request as Buffer).action !== WriteAction.COMMIT) return;
+      this.#left -= 1;
+      if (this.#left === 0) this.#canceled.abort();
+    };
+    return call;
+  }
+}
