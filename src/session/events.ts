@@ -24,7 +24,10 @@ import { ID_PREFIX } from './record.js';
 
 const RECONNECT_MS = 100;
 
-/** What happened to a session. Events are news, not a record: those of a time without a daemon are never told. */
+/**
+ * What happened to a session. Events are news, not a record: those of a time without a daemon are never told, and a shim
+ * on a busy machine may end before it has sent its last one, `/tasks/delete`. `/containers/delete` is the daemon's own.
+ */
 export interface SessionEvent {
   /** By the daemon's clock. */
   time: Date;

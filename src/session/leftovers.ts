@@ -9,7 +9,7 @@ import { locateCgroup, nameCgroup } from '../spec/cgroup-path.js';
 import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
 import { listProcesses, readCommand, readLink, readOptional, readStat, TICKS_PER_SECOND } from './proc.js';
-import { removeSocket } from './shim-socket.js';
+import { listServed, removeSocket } from './shim-socket.js';
 
 // What a crash can leave that containerd's API does not show. All of it is told to be a session's by the id alone.
 
@@ -64,6 +64,18 @@ export async function endShim({ pid, startTime, id, namespace }: Shim): Promise<
   for (const path of findGroups(namespace, id)) {
     if (killGroup(path)) continue;
     for (const member of listPids(path)) sendKill(member);
+  }
+}
+
+/** The shims that were started for this id, but those by which containerd reaches another session as well. */
+export async function endOwnShims(
+  { address, namespace }: { address: string; namespace: string },
+  id: string,
+): Promise<void> {
+  for (const shim of findShims(address, namespace, 0).filter((found) => found.id === id)) {
+    if (listServed(shim).some((served) => served !== id)) continue;
+    await endShim(shim);
+    await removeBundle(shim);
   }
 }
 

@@ -12,10 +12,10 @@ import type { SessionContext } from './context.js';
 import { drainFifos } from './fifo-drain.js';
 import { findByName } from './find.js';
 import { endGuest } from './guest.js';
-import { endShim, findShims, removeBundle } from './leftovers.js';
+import { endOwnShims } from './leftovers.js';
 import { removeSessionFiles } from './network.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
-import { listServed, removeGroupSocket, removeSocket } from './shim-socket.js';
+import { removeGroupSocket, removeSocket } from './shim-socket.js';
 import { removeContainer, removeLease, removeRecord, removeTask } from './teardown.js';
 import { noteUse } from './volume-directory.js';
 
@@ -117,12 +117,8 @@ export async function removeStuckTask(context: SessionContext, record: SessionRe
   await removeSessionTask(context, record, initPid);
   // runc's shim never stays, and to look for it takes as long as to destroy a session.
   if (runtime === RUNC) return;
+  await endOwnShims(context.channel, id);
   const { address, namespace } = context.channel;
-  for (const shim of findShims(address, namespace, 0).filter((found) => found.id === id)) {
-    if (listServed(shim).some((served) => served !== id)) continue;
-    await endShim(shim);
-    await removeBundle(shim);
-  }
   if (classifyRuntime(runtime) === 'kata') await endGuest({ id, address, namespace });
 }
 

@@ -15,6 +15,7 @@ import { hidesProcesses, RUNC } from '../spec/runtime.js';
 import { findCgroup, type SessionCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
 import { type KillReport, waitUntilGone } from './kill-tree.js';
+import { endOwnShims } from './leftovers.js';
 import { readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { removeTask } from './teardown.js';
@@ -60,13 +61,20 @@ export async function createTask(
     } catch (error) {
       if (shimGroup === undefined || !hasLostShim(error) || Date.now() >= until) throw describeFailure(error);
       await removeTask(channel, id);
+      // containerd forgets one whose socket was removed by the one that is ending.
+      await endOwnShims(channel, id);
     }
   }
 }
 
-/** containerd may be led to a shim that is just ending, as its last session is gone: the next attempt starts a new one. */
+/**
+ * containerd may be led to a shim that is just ending, as its last session is gone, or trip over its socket, which that
+ * removes: the next attempt starts a new one.
+ */
 function hasLostShim(error: unknown): boolean {
-  return error instanceof DriverError && /start failed: .*dial unix|ttrpc: (server )?closed/.test(error.message);
+  return (
+    error instanceof DriverError && /start failed: .*(dial unix|socket)|ttrpc: (server )?closed/.test(error.message)
+  );
 }
 
 /** A shim's words, or runc's, as what they come from. */

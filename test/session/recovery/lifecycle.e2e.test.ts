@@ -165,10 +165,11 @@ test('events tell the life of a session in order', async () => {
   await session.destroy();
   const begin = ['/containers/create', '/tasks/create', '/tasks/start', '/tasks/exec-added', '/tasks/exec-started'];
   // What comes of the shim and what comes of the daemon overtake each other.
-  const end = ['/containers/delete', '/tasks/delete', '/tasks/exit', '/tasks/exit'];
+  const end = ['/containers/delete', '/tasks/exit', '/tasks/exit'];
   const topics: string[] = [];
   for await (const { topic, sessionId } of events) {
-    if (sessionId !== session.sessionId) continue;
+    // A shim sends it as it ends, and may be gone before it was sent.
+    if (sessionId !== session.sessionId || topic === '/tasks/delete') continue;
     topics.push(topic);
     if (topics.length === begin.length + end.length) abort.abort();
   }

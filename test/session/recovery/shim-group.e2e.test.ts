@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { CreateOptions } from '../../../src/provider/create-options.js';
 import { findShims } from '../../../src/session/leftovers.js';
 import type { Session } from '../../../src/session/session.js';
 import { listServed } from '../../../src/session/shim-socket.js';
+import { nameShimGroup } from '../../../src/spec/runtime.js';
 import { onlyOn } from '../../support/context.js';
 import { observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
@@ -20,6 +24,7 @@ const scopeOf = (group: string, sessions: readonly { sessionId: string }[]) => (
   ...scope,
   ids: [`shared-${group}`, ...sessions.map(({ sessionId }) => sessionId)],
 });
+const SHIM_SOCKETS = '/run/containerd/s';
 const create = (given: CreateOptions) => provider.createSession(given);
 const createThree = async (shimGroup: string): Promise<[Session, Session, Session]> => {
   const first = await create({ shimGroup });
@@ -117,6 +122,25 @@ describe('a group', TIMEOUT, () => {
     }
     await made.at(-1)?.destroy();
     expect(await settle(scopeOf('turn', made), before)).toEqual(before);
+  });
+
+  test('loses no shim whose socket was removed by the one before it', async () => {
+    const before = await observe(scope);
+    const name = createHash('sha256').update(join(scope.address, scope.namespace, nameShimGroup('lost')));
+    const path = join(SHIM_SOCKETS, name.digest('hex'));
+    const made: Session[] = [];
+    for (let round = 0; round < 8; round += 1) {
+      // As soon as the new shim listens, and before containerd connects.
+      const remove = () => {
+        if (existsSync(path)) rmSync(path);
+        else setImmediate(remove);
+      };
+      remove();
+      const session = await create({ shimGroup: 'lost' });
+      made.push(session);
+      await session.destroy();
+    }
+    expect(await settle(scopeOf('lost', made), before)).toEqual(before);
   });
 
   test('shares neither limits nor a kill for memory, and is not moved where there is no such shim', async () => {
