@@ -11,6 +11,7 @@ import { afterAll, afterEach, expect, test } from 'vitest';
 import { importArchive } from '../../src/image/import.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { context } from '../support/context.js';
+import { relax } from '../support/patience.js';
 import { packTar } from '../support/tar.js';
 import { dockerArchive, HOST, NAME, stream } from './archives.js';
 import { expectNothingStays } from './store.js';
@@ -82,7 +83,7 @@ test.each(['plain', 'gzip'])(
     const timer = setInterval(() => {
       collect();
       most = Math.max(most, process.memoryUsage.rss());
-    }, 25);
+    }, 100);
     try {
       const [image] = await importArchive(channel, path);
       expect(image?.diffIds).toEqual([diffId]);
@@ -91,4 +92,6 @@ test.each(['plain', 'gzip'])(
     }
     expect((most - before) / MIB).toBeLessThan(GROWTH_MIB);
   },
+  // A busy disk takes long for so much.
+  relax(180_000),
 );
