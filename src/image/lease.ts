@@ -11,11 +11,19 @@ const LEASE_MS = 24 * 60 * 60 * 1000;
 /** Deleting a lease runs the garbage collector, which takes long on a slow disk with large layers. */
 export const COLLECT_MS = 120_000;
 
+/** `content`, or `snapshots/` and a snapshotter's name, and what it is called there. */
+export interface Resource {
+  type: string;
+  id: string;
+}
+
 export interface Leased {
   /** The caller's connection, with all that it creates held by the lease. */
   channel: Channel;
   /** Holds something that was there before. It need not exist (any more): ask afterwards. */
-  hold(resource: { type: string; id: string }): Promise<void>;
+  hold(resource: Resource): Promise<void>;
+  /** What it holds. */
+  list(): Promise<Resource[]>;
 }
 
 /**
@@ -55,6 +63,9 @@ export async function acquireLease(
     channel: channel.withLease(id),
     async hold(resource) {
       await channel.unary(LeasesService.addResource, { id, resource }, { signal, idempotent: true });
+    },
+    async list() {
+      return (await channel.unary(LeasesService.listResources, { id }, { signal })).resources;
     },
   };
 }

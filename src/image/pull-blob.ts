@@ -1,7 +1,7 @@
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { ContentService } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
-import { abortIngest, type BlobSource, isLocked, sendBlob, setLabels } from './content.js';
+import { abortIngest, type BlobSource, findBlob, isLocked, sendBlob, setLabels } from './content.js';
 import type { TypedBlob } from './document.js';
 import type { Leased } from './lease.js';
 import { isIndex, isLayer, isManifest } from './media-type.js';
@@ -64,6 +64,16 @@ export async function pullBlob(
     }
   }
   await labelSource(leased.channel, digest, repository, signal);
+}
+
+/** The same for a blob that the daemon has brought and the lease holds. False when it is not as it must be. */
+export async function adoptBlob(
+  { leased, repository, signal }: PullStore,
+  { digest, size }: TypedBlob,
+): Promise<boolean> {
+  if ((await findBlob(leased.channel, digest, { signal })) !== size) return false;
+  await labelSource(leased.channel, digest, repository, signal);
+  return true;
 }
 
 /** The names that containerd's own clients use, so that theirs and ours are the same work. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setInterval as setPeriod } from 'node:timers/promises';
 import { Gate } from '../core/gate.js';
 import {
   StreamInit,
@@ -14,7 +15,14 @@ import { packMessage, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import { findBlob, openIngest } from './content.js';
 import type { TypedBlob } from './document.js';
-import { nameIngest, type PullStore } from './pull-blob.js';
+import { computeChainIds, type Image } from './image.js';
+import type { Resource } from './lease.js';
+import { getHostPlatform, ratePlatform } from './platform.js';
+import { adoptBlob, nameIngest, type PullStore } from './pull-blob.js';
+import type { PullOptions } from './pull-options.js';
+import { findSnapshot } from './snapshot.js';
+import { DEFAULT_SNAPSHOTTER } from './unpack.js';
+import { UnpackBudget } from './unpack-budget.js';
 
 /** For fewer bytes that are to be had, the registry is not asked a second time for what we know already. */
 const LEAST_BYTES = 32 * 1024 * 1024;
@@ -22,57 +30,60 @@ const LEAST_BYTES = 32 * 1024 * 1024;
 const PROGRESS_BYTES = 4096;
 /** Questions at once. */
 const WIDTH = 4;
+/** Between two looks at what is there, in ms: what is being unpacked is walked. */
+const LOOK_MS = 500;
 /** Of the daemon's protobufs. */
 const TYPES = 'containerd.types.transfer';
-/** The daemon's words for a blob that is there. */
-const isThere = /^(complete|already exists)$/;
 
 export interface TransferWork {
-  /** Digest of what the layers belong to. */
-  manifest: string;
+  image: Image;
+  /** Each once. */
   layers: readonly TypedBlob[];
+  options: PullOptions;
   /** Told the bytes of a layer that are there. */
   onBytes: (layer: TypedBlob, bytes: number) => void;
-}
-
-/** Layers that the daemon brings by itself. */
-export interface Transfer {
-  /** Resolves with true when the layer is there, by the daemon's word, and with false when it will not come. */
-  waitFor(layer: TypedBlob): Promise<boolean>;
-  /** Resolves when the daemon has done what it could. */
-  ended: Promise<void>;
+  /** Told how many layers are unpacked. */
+  onLayer: (unpacked: number) => void;
 }
 
 /**
- * Has the daemon download layers by itself, as its own clients do: from containerd 2.0 on, taking bytes from us costs it as
- * much as all of that. Undefined where it cannot, or where it might go another way than we do.
+ * Has the daemon download and unpack layers by itself, as its own clients do: from containerd 2.0 on, taking bytes from us
+ * costs it as much as all of that. Does nothing where it cannot, or where it might go another way than we do. Resolves with
+ * the digests of the layers that are there as they must be, and held by the lease.
  *
- * Nothing rests on how this ends: whatever it brought is to be looked at, and what it did not is to be gone on with, so that
- * checks, retries and failures are those of a pull without it.
+ * Nothing rests on how this ends: what it did not bring or unpack is to be gone on with, so that retries and failures are
+ * those of a pull without it. Throws `resource-exhausted` for what it unpacked, and what the store fails with.
  */
-export async function startTransfer(store: PullStore, work: TransferWork): Promise<Transfer | undefined> {
+export async function transferLayers(store: PullStore, work: TransferWork): Promise<ReadonlySet<string>> {
   const { channel, repository, signal } = store;
-  if (sum(work.layers.map(({ size }) => size)) < LEAST_BYTES || !(await canTransfer(channel, signal))) return undefined;
+  const adopted = new Set<string>();
+  const { snapshotter = DEFAULT_SNAPSHOTTER } = work.options;
+  // Another one the daemon may have been told not to unpack to, and we had better begin with what is there.
+  if (snapshotter !== DEFAULT_SNAPSHOTTER) return adopted;
+  if (sum(work.layers.map(({ size }) => size)) < LEAST_BYTES || !(await canTransfer(channel, signal))) return adopted;
   const scheme = await repository.findCommonScheme(signal);
-  if (scheme === undefined) return undefined;
+  if (scheme === undefined) return adopted;
   const there = await gather(work.layers, ({ digest }) => findBlob(channel, digest, { signal }));
   const layers = work.layers.filter((_, i) => there[i] === undefined);
-  if (sum(layers.map(({ size }) => size)) < LEAST_BYTES) return undefined;
-  const arrived = new Set<string>();
-  const wake = new Map<string, () => void>();
-  const onArrival = (digest: string) => {
-    arrived.add(digest);
-    wake.get(digest)?.();
-  };
-  const ended = runTransfer(store, { ...work, layers, scheme, onArrival });
-  return {
-    ended,
-    async waitFor({ digest }) {
-      if (!layers.some((layer) => layer.digest === digest)) return false;
-      if (!arrived.has(digest)) await Promise.race([ended, new Promise<void>((resolve) => wake.set(digest, resolve))]);
-      return arrived.has(digest);
-    },
-  };
+  if (sum(layers.map(({ size }) => size)) < LEAST_BYTES) return adopted;
+  const run = { ...work, layers, scheme, adopted };
+  await runTransfer(store, run);
+  await adoptLayers(store, run, await store.leased.list());
+  await countUnpacked(store, work);
+  return adopted;
+}
+
+/** Looks at the layers that the lease holds by now. */
+async function adoptLayers(
+  store: PullStore,
+  { layers, adopted }: TransferRun,
+  held: readonly Resource[],
+): Promise<void> {
+  const content = new Set(held.filter(({ type }) => type === 'content').map(({ id }) => id));
+  const next = layers.filter(({ digest }) => content.has(digest) && !adopted.has(digest));
+  await gather(next, async (layer) => {
+    if (await adoptBlob(store, layer)) adopted.add(layer.digest);
+  });
 }
 
 /** 1.7 has the service too, but no word for a registry without TLS. */
@@ -83,14 +94,12 @@ async function canTransfer(channel: Channel, signal: AbortSignal): Promise<boole
 
 interface TransferRun extends TransferWork {
   scheme: string;
-  onArrival: (digest: string) => void;
+  adopted: Set<string>;
 }
 
-async function runTransfer(
-  { leased, channel: lasting, repository, signal }: PullStore,
-  run: TransferRun,
-): Promise<void> {
-  const { channel } = leased;
+async function runTransfer(store: PullStore, run: TransferRun): Promise<void> {
+  const { channel: lasting, repository, signal } = store;
+  const { channel } = store.leased;
   const stopped = new AbortController();
   const bounded = AbortSignal.any([signal, stopped.signal]);
   const stop = () => stopped.abort();
@@ -102,54 +111,89 @@ async function runTransfer(
       watch.note(unpackMessage(`${TYPES}.Progress`, Progress, event.value));
     }
   };
+  let watching: Promise<void> | undefined;
   try {
     const id = `cadre-${randomBytes(10).toString('hex')}`;
     await progress.send(packMessage('containerd.services.streaming.v1.StreamInit', StreamInit, { id }));
     // The answer: from now on the stream may be named.
     await events.next();
-    const reference = `${repository.registry}/${repository.name}@${run.manifest}`;
+    const reference = `${repository.registry}/${repository.name}@${run.image.manifest.digest}`;
     const registry = OCIRegistry.fromPartial({ reference, resolver: { defaultScheme: run.scheme } });
+    const { platform = getHostPlatform() } = run.options;
+    // What is for another machine it refuses to unpack, and the whole with it.
+    const isForUs = ratePlatform(getHostPlatform(), platform) > 0;
+    const images = ImageStore.fromPartial({ unpacks: isForUs ? [{ platform, snapshotter: DEFAULT_SNAPSHOTTER }] : [] });
     const request = {
       source: packMessage(`${TYPES}.OCIRegistry`, OCIRegistry, registry),
       // Of no name: it makes no record, which is for us to make, and says so at the end, when all is there.
-      destination: packMessage(`${TYPES}.ImageStore`, ImageStore, ImageStore.create()),
+      destination: packMessage(`${TYPES}.ImageStore`, ImageStore, images),
       options: { progressStream: id },
     };
-    const options = { signal: bounded, deadlineMs: null };
-    const transferred = channel.unary(TransferService.transfer, request, options);
+    const transferred = channel.unary(TransferService.transfer, request, { signal: bounded, deadlineMs: null });
     // Opened without the lease as well, what is half-written outlives it.
     const kept = gather(run.layers, (layer) => openIngest(lasting, nameIngest(layer), layer, bounded));
-    await Promise.all([transferred, kept, listen()]);
+    watching = watchStore(store, run, { signal: bounded, stop });
+    await Promise.all([transferred, kept, listen(), watching]);
   } catch {
-    // What is missing is found by whoever waited. The daemon's words are not repeated: they hold signed addresses.
+    // What is missing is found by who goes on. The daemon's words are not repeated: they hold signed addresses.
   } finally {
     watch.end();
     stop();
+    await watching?.catch(() => undefined);
   }
+}
+
+/** Tells how far the daemon has unpacked, and stops it where that is beyond the budget: what follows refuses it then. */
+async function watchStore(
+  store: PullStore,
+  run: TransferRun,
+  { signal, stop }: { signal: AbortSignal; stop: () => void },
+): Promise<void> {
+  const { leased } = store;
+  const { image, options, onLayer } = run;
+  const budget = new UnpackBudget(leased.channel, DEFAULT_SNAPSHOTTER, options.maxUnpackedBytes);
+  const chain = new Set(computeChainIds(image.diffIds));
+  for await (const _ of setPeriod(LOOK_MS, undefined, { signal })) {
+    const held = await leased.list();
+    const keys = held.filter(({ type }) => type === `snapshots/${DEFAULT_SNAPSHOTTER}`).map(({ id }) => id);
+    onLayer(keys.filter((key) => chain.has(key)).length);
+    if (await budget.isExceededBy(keys)) stop();
+    await adoptLayers(store, run, held);
+  }
+}
+
+/** What is unpacked as a whole is looked at no more. */
+async function countUnpacked({ leased }: PullStore, { image, options }: TransferWork): Promise<void> {
+  const { channel } = leased;
+  if ((await findSnapshot(channel, DEFAULT_SNAPSHOTTER, image.chainId)) === undefined) return;
+  const budget = new UnpackBudget(channel, DEFAULT_SNAPSHOTTER, options.maxUnpackedBytes);
+  const chain = [...computeChainIds(image.diffIds).entries()];
+  await gather(chain, ([i, chainId]) => budget.add(chainId, `layer ${i + 1} of ${image.name}`));
 }
 
 /** Follows what the daemon tells, and stops it where it does not come further or takes more than a layer may have. */
 function watchLayers(
-  { layers, onBytes, onArrival }: TransferRun,
+  { layers, onBytes }: TransferRun,
   { stallMs, stop }: { stallMs: number; stop: () => void },
 ): { note: (progress: Progress) => void; end: () => void } {
   const names = new Map(layers.map((layer) => [nameIngest(layer), layer]));
+  const total = sum(layers.map(({ size }) => size));
   const bytes = new Map<string, number>();
   let before = 0;
   const look = setInterval(() => {
     const now = sum([...bytes.values()]);
-    if (now - before < PROGRESS_BYTES) stop();
+    // What is whole may still be unpacked, which takes as long as it takes.
+    if (now < total && now - before < PROGRESS_BYTES) stop();
     before = now;
   }, stallMs);
   return {
-    note({ event, name, progress }) {
+    note({ name, progress }) {
       const layer = names.get(name);
       if (layer === undefined) return;
       const at = Number(progress);
       if (at > layer.size) return stop();
       bytes.set(name, at);
       if (at > 0) onBytes(layer, at);
-      if (isThere.test(event)) onArrival(layer.digest);
     },
     end: () => clearInterval(look),
   };

@@ -124,38 +124,27 @@ async function pullLayers(
   const { leased, repository, signal } = store;
   const { concurrency, snapshotter, maxUnpackedBytes, onProgress } = options;
   const counter = new PullCounter(image.name, layers, options);
-  const gate = new Gate(concurrency ?? CONCURRENCY);
-  const work = {
-    manifest: image.manifest.digest,
-    layers,
-    onBytes: (layer: TypedBlob, at: number) => counter.note(layer, at),
-  };
+  const onBytes = (layer: TypedBlob, at: number) => counter.note(layer, at);
+  const onLayer = (completed: number) => onProgress?.({ stage: 'unpack', completed, total: image.layers.length });
   // Loaded with its protobufs by who needs it: most commands pull nothing.
-  const start = async () => (await import('./pull-transfer.js')).startTransfer(store, work);
+  const transfer = async () =>
+    (await import('./pull-transfer.js')).transferLayers(store, { image, layers, options, onBytes, onLayer });
   // How many layers at once the daemon brings is for its own configuration to say.
-  const transfer = concurrency === undefined ? await start() : undefined;
+  const isThere = concurrency === undefined ? await transfer() : new Set<string>();
+  const gate = new Gate(concurrency ?? CONCURRENCY);
   const failures: unknown[] = [];
   const note = (error: unknown) => {
     failures.push(error);
     failed.abort();
   };
-  const checks: Promise<unknown>[] = [];
   let headStart: Promise<unknown> = Promise.resolve();
   const downloads = new Map(
     layers.map((layer) => {
       const data = (offset: number) => repository.readBlob(layer, offset, signal);
       const subject = `layer ${layer.digest} of ${image.name}`;
-      const download = () => gate.run(() => pullBlob(store, layer, { data, subject }, (at) => counter.note(layer, at)));
-      const arrived = transfer?.waitFor(layer) ?? Promise.resolve(false);
-      const turn = headStart;
-      const done = arrived.then((isThere) => (isThere ? undefined : turn.then(download))).catch(note);
+      const download = () => gate.run(() => pullBlob(store, layer, { data, subject }, (at) => onBytes(layer, at)));
+      const done = isThere.has(layer.digest) ? Promise.resolve() : headStart.then(download).catch(note);
       if (layer === layers[0]) headStart = Promise.race([done, sleep(HEAD_START_MS, undefined, { ref: false })]);
-      // What the daemon says that it brought may be unpacked, and is looked at in the end.
-      checks.push(
-        Promise.all([arrived, transfer?.ended])
-          .then(([isThere]) => (isThere ? download() : undefined))
-          .catch(note),
-      );
       return [layer.digest, done];
     }),
   );
@@ -167,9 +156,9 @@ async function pullLayers(
       await downloads.get(digest);
       if (signal.aborted) throw new DriverError('canceled', `pull of ${image.name}: canceled`);
     },
-    onLayer: (completed) => onProgress?.({ stage: 'unpack', completed, total: image.layers.length }),
+    onLayer,
   });
-  await Promise.all([...downloads.values(), ...checks, unpacking.catch(note), transfer?.ended]);
+  await Promise.all([...downloads.values(), unpacking.catch(note)]);
   // Those that follow are the first one's consequences.
   if (failures.length > 0) throw failures[0];
 }

@@ -23,8 +23,17 @@ export class UnpackBudget {
 
   /** Counts a layer that is unpacked. Throws `resource-exhausted` when it is too much. */
   async add(key: string, name: string): Promise<void> {
-    this.#used += (await readSnapshotUsage(this.#channel, this.#snapshotter, key)) ?? 0;
+    const size = await readSnapshotUsage(this.#channel, this.#snapshotter, key);
+    // Not in one expression: what others count during the question would be lost.
+    this.#used += size ?? 0;
     if (this.#used > this.#limit) throw this.#refuse(name);
+  }
+
+  /** True when snapshots of these names, done or under way, are too much together. */
+  async isExceededBy(keys: readonly string[]): Promise<boolean> {
+    let used = 0;
+    for (const key of keys) used += await this.#measure(key);
+    return used > this.#limit;
   }
 
   /** Runs `act` and stops it by the signal that it gets when the snapshot under `key` has grown too much. */
@@ -50,13 +59,16 @@ export class UnpackBudget {
   async #look(key: string, exceeded: AbortController, ended: AbortSignal): Promise<void> {
     try {
       for await (const _ of setInterval(LOOK_MS, undefined, { signal: ended, ref: false })) {
-        // A walk that met a file as it went away says nothing; what counts in the end is `add`.
-        const size = await readSnapshotUsage(this.#channel, this.#snapshotter, key).catch(() => 0);
-        if (this.#used + (size ?? 0) > this.#limit) return exceeded.abort();
+        if (this.#used + (await this.#measure(key)) > this.#limit) return exceeded.abort();
       }
     } catch (error) {
       if (!ended.aborted) throw error;
     }
+  }
+
+  /** A walk that met a file as it went away says nothing; what counts in the end is `add`. */
+  async #measure(key: string): Promise<number> {
+    return (await readSnapshotUsage(this.#channel, this.#snapshotter, key).catch(() => 0)) ?? 0;
   }
 
   #refuse(name: string, cause?: unknown): DriverError {

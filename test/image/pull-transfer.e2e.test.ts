@@ -3,13 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { pullImage } from '../../src/image/pull.js';
 import type { PullOptions, PullProgress } from '../../src/image/pull-options.js';
+import { findSnapshot } from '../../src/image/snapshot.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { collectGarbage, observeApi } from '../support/api-state.js';
 import { context, onlyOn } from '../support/context.js';
 import { type Fault, type FaultProxy, type SeenRequest, startFaultProxy } from '../support/fault-proxy.js';
 import { startRegistry, type TestRegistry } from '../support/registry.js';
 import { packTar } from '../support/tar.js';
-import { image, targetOf } from './archives.js';
+import { image, layer, targetOf } from './archives.js';
 import { publish } from './publish.js';
 import { EMPTY_STATE, expectNothingStays } from './store.js';
 
@@ -115,6 +116,24 @@ transferred('layers that the daemon downloads', () => {
     await expectFailure({ code: 'resource-exhausted' }, { ...options, maxBytes: total - 1 });
     expect(proxy.seen.filter(isLayer)).toEqual([]);
     await expectFailure({ code: 'resource-exhausted' }, { ...options, maxUnpackedBytes: 20 * MIB });
+  });
+
+  test('of another machine are unpacked by us', async () => {
+    const platform = { os: 'linux', architecture: 's390x' };
+    const foreign = image({ layers: app.slice(0, 3).map(({ data }) => data), platform });
+    await publish(`${registry.host}/foreign:1`, foreign);
+    const pulled = await pullImage(channel, `${proxy.host}/foreign:1`, { ...options, platform });
+    expect(await findSnapshot(channel, 'overlayfs', pulled.chainId)).toBeDefined();
+    expect(proxy.seen.filter(isLayer).map(isDaemon)).toEqual([true, true, true]);
+  });
+
+  test('that are not what the config says are refused by name', async () => {
+    const [first, ...rest] = app.slice(0, 3).map(({ data }) => data) as [Buffer, Buffer, Buffer];
+    await publish(`${registry.host}/lie:1`, image({ layers: [layer('another'), ...rest], stored: [first, ...rest] }));
+    const refused = { code: 'data-loss', message: expect.stringContaining('its config says') as string };
+    await expect(pullImage(channel, `${proxy.host}/lie:1`, options)).rejects.toMatchObject(refused);
+    expect(proxy.seen.some(isDaemon)).toBe(true);
+    expect({ ...(await observeApi(context)), ingests: [] }).toEqual(EMPTY_STATE);
   });
 
   test('are gone on with after a cancellation', async () => {
