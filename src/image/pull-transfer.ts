@@ -76,13 +76,15 @@ export async function transferLayers(store: PullStore, work: TransferWork): Prom
 /** Looks at the layers that the lease holds by now. */
 async function adoptLayers(
   store: PullStore,
-  { layers, adopted }: TransferRun,
+  { layers, adopted, onBytes }: TransferRun,
   held: readonly Resource[],
 ): Promise<void> {
   const content = new Set(held.filter(({ type }) => type === 'content').map(({ id }) => id));
   const next = layers.filter(({ digest }) => content.has(digest) && !adopted.has(digest));
   await gather(next, async (layer) => {
-    if (await adoptBlob(store, layer)) adopted.add(layer.digest);
+    if (!(await adoptBlob(store, layer))) return;
+    adopted.add(layer.digest);
+    onBytes(layer, layer.size);
   });
 }
 
@@ -173,7 +175,7 @@ async function countUnpacked({ leased }: PullStore, { image, options }: Transfer
 
 /** Follows what the daemon tells, and stops it where it does not come further or takes more than a layer may have. */
 function watchLayers(
-  { layers, onBytes }: TransferRun,
+  { layers, adopted, onBytes }: TransferRun,
   { stallMs, stop }: { stallMs: number; stop: () => void },
 ): { note: (progress: Progress) => void; end: () => void } {
   const names = new Map(layers.map((layer) => [nameIngest(layer), layer]));
@@ -193,7 +195,8 @@ function watchLayers(
       const at = Number(progress);
       if (at > layer.size) return stop();
       bytes.set(name, at);
-      if (at > 0) onBytes(layer, at);
+      // Told late, of what is known to be whole.
+      if (at > 0 && !adopted.has(layer.digest)) onBytes(layer, at);
     },
     end: () => clearInterval(look),
   };
