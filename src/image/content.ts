@@ -156,7 +156,7 @@ export async function findBlob(
  * an earlier one of the same `ref` stopped, and throws `unavailable` while another is at it (`isLocked`).
  */
 export async function sendBlob(
-  { channel, hold }: Pick<Leased, 'channel' | 'hold'>,
+  { channel, hold }: Leased,
   ref: string,
   source: BlobSource,
   signal: AbortSignal | undefined,

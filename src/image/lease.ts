@@ -2,7 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { type Cleanup, withCleanup } from '../core/cleanup.js';
 import { hasCode } from '../core/error.js';
 import { describeOwner, OWNER_LABEL } from '../core/owner.js';
-import { LeasesService } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
+import {
+  LeasesService,
+  type Resource,
+} from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import type { Channel } from '../rpc/channel.js';
 
 /** A lease outlives a client that died in the middle by this long, in ms: the slowest import takes minutes. */
@@ -11,18 +14,12 @@ const LEASE_MS = 24 * 60 * 60 * 1000;
 /** Deleting a lease runs the garbage collector, which takes long on a slow disk with large layers. */
 export const COLLECT_MS = 120_000;
 
-/** `content`, or `snapshots/` and a snapshotter's name, and what it is called there. */
-export interface Resource {
-  type: string;
-  id: string;
-}
-
 export interface Leased {
   /** The caller's connection, with all that it creates held by the lease. */
   channel: Channel;
   /** Holds something that was there before. It need not exist (any more): ask afterwards. */
   hold(resource: Resource): Promise<void>;
-  /** What it holds. */
+  /** What it holds: of type `content`, or `snapshots/` and a snapshotter's name. */
   list(): Promise<Resource[]>;
 }
 

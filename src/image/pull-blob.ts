@@ -34,7 +34,7 @@ export async function pullBlob(
 ): Promise<void> {
   const { digest, size } = blob;
   const ref = nameIngest(blob);
-  const store = { channel, hold: leased.hold };
+  const store = { ...leased, channel };
   for (let resumed = false; ; ) {
     let isFresh = false;
     const data = (from: number) => {

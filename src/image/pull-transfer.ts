@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setInterval as setPeriod } from 'node:timers/promises';
 import { Gate } from '../core/gate.js';
+import type { Resource } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import {
   StreamInit,
   StreamingService,
@@ -16,7 +17,6 @@ import type { Channel } from '../rpc/channel.js';
 import { findBlob, openIngest } from './content.js';
 import type { TypedBlob } from './document.js';
 import { computeChainIds, type Image } from './image.js';
-import type { Resource } from './lease.js';
 import { getHostPlatform, ratePlatform } from './platform.js';
 import { adoptBlob, nameIngest, type PullStore } from './pull-blob.js';
 import type { PullOptions } from './pull-options.js';
