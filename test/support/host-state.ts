@@ -87,14 +87,14 @@ function isNamed(part: string, names: readonly string[]): boolean {
   return names.some((name) => part === name || part.endsWith(`-${name}.scope`));
 }
 
-/** containerd builds the name from address, namespace and id: the same in 1.6, 1.7 and 2.1. */
-function listSockets({ address, namespace, ids = [] }: Scope): string[] {
-  return ids.filter((id) => {
-    const name = createHash('sha256')
-      .update(join(address, namespace, id))
-      .digest('hex');
-    return existsSync(join('/run/containerd/s', name));
-  });
+function listSockets({ ids = [], ...scope }: Scope): string[] {
+  return ids.filter((id) => existsSync(locateSocket(scope, id)));
+}
+
+/** Of a shim. containerd builds the name from address, namespace and id: the same in 1.6, 1.7 and 2.1. */
+export function locateSocket({ address, namespace }: Scope, id: string): string {
+  const name = createHash('sha256').update(join(address, namespace, id));
+  return join('/run/containerd/s', name.digest('hex'));
 }
 
 interface Found {

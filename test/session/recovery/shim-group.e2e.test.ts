@@ -1,6 +1,4 @@
-import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { CreateOptions } from '../../../src/provider/create-options.js';
@@ -9,6 +7,7 @@ import type { Session } from '../../../src/session/session.js';
 import { listServed } from '../../../src/session/shim-socket.js';
 import { nameShimGroup } from '../../../src/spec/runtime.js';
 import { onlyOn } from '../../support/context.js';
+import { locateSocket } from '../../support/host-state.js';
 import { observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
 import { openPrivateHost } from './private.js';
@@ -24,7 +23,6 @@ const scopeOf = (group: string, sessions: readonly { sessionId: string }[]) => (
   ...scope,
   ids: [`shared-${group}`, ...sessions.map(({ sessionId }) => sessionId)],
 });
-const SHIM_SOCKETS = '/run/containerd/s';
 const create = (given: CreateOptions) => provider.createSession(given);
 const createThree = async (shimGroup: string): Promise<[Session, Session, Session]> => {
   const first = await create({ shimGroup });
@@ -126,8 +124,7 @@ describe('a group', TIMEOUT, () => {
 
   test('loses no shim whose socket was removed by the one before it', async () => {
     const before = await observe(scope);
-    const name = createHash('sha256').update(join(scope.address, scope.namespace, nameShimGroup('lost')));
-    const path = join(SHIM_SOCKETS, name.digest('hex'));
+    const path = locateSocket(scope, nameShimGroup('lost'));
     const made: Session[] = [];
     for (let round = 0; round < 8; round += 1) {
       // As soon as the new shim listens, and before containerd connects.
