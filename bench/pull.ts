@@ -1,11 +1,13 @@
 /**
- * A pull of 20 layers, 1 GiB as they are stored, from a registry on loopback: this package against `ctr images pull`
- * on the same daemon, each in a process of its own, in turns: npm run bench:pull [-- ROUNDS [GENERATION]]
+ * A pull of 20 layers, 1 GiB as they are stored, from a registry on loopback, against `ctr images pull` on the same
+ * daemon, in turns: npm run bench:pull [-- ROUNDS [GENERATION]]. This package pulls in a process that runs, as in the
+ * framework, and in one that is started for it, as by the command line.
  *
  * Beside the time: the CPU time of client and daemon together, which says more on a machine that has other work.
  */
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -66,21 +68,22 @@ function median(values: number[]): number {
 }
 
 /** CPU seconds of a process and of its children that have ended (proc(5), stat, fields 14 to 17, in 1/100 s). */
-function readCpu(pid: number | 'self' = 'self'): number {
+function readCpu(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
   return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / 100;
 }
 
-/** One pull by what `npm run build` made, as a user runs it: a compiler of TypeScript in the process would slow it down. */
+/** What `npm run build` made, as a user runs it: a compiler of TypeScript in the process would slow it down. */
 const script = `
 import { readFileSync } from 'node:fs';
 const [dist, address, namespace, reference] = process.argv.slice(1);
 const { Channel } = await import(dist + 'rpc/channel.js');
 const { pullImage } = await import(dist + 'image/pull.js');
 const channel = new Channel({ address, namespace });
-await pullImage(channel, reference);
-channel.close();
-console.log(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+process.on('message', async () => {
+  await pullImage(channel, reference);
+  process.send(Number(/VmHWM:\\s+(\\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]));
+});
 `;
 
 const registry = await startRegistry();
@@ -91,37 +94,67 @@ try {
   const reference = `${registry.host}/bench:1`;
   await publishImage(reference);
   const ctr = join(findContainerd(generation as Generation).directory, 'ctr');
-  const times: { ours: number[]; ctr: number[] } = { ours: [], ctr: [] };
-  const cpu: typeof times = { ours: [], ctr: [] };
   const dist = fileURLToPath(new URL('../dist/', import.meta.url));
+  const args = ['--input-type=module', '-e', script, dist, daemon.address, namespace, reference];
+  const start = () => spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   let rss = 0;
+  const pull = async (client: ChildProcess) => {
+    client.send('pull');
+    const [answer] = await Promise.race([once(client, 'message'), once(client, 'exit')]);
+    if (client.exitCode !== null) throw new Error(`the client ended with ${client.exitCode}`);
+    rss = Math.max(rss, Number(answer));
+  };
+  const end = async (client: ChildProcess) => {
+    client.kill();
+    await once(client, 'exit');
+  };
+  const resident = start();
   const pulls = {
-    ours() {
-      const args = ['--input-type=module', '-e', script, dist, daemon.address, namespace, reference];
-      rss = Math.max(rss, Number(execFileSync(process.execPath, args, { encoding: 'utf8' })));
+    'in a process that runs': () => pull(resident),
+    async 'in a process of its own'() {
+      const client = start();
+      await pull(client).finally(() => end(client));
     },
-    ctr() {
+    async ctr() {
       const args = ['-a', daemon.address, '-n', namespace, 'images', 'pull', '--plain-http', reference];
       execFileSync(ctr, args, { stdio: 'ignore' });
     },
   };
-  for (let round = 0; round < Number(rounds); round += 1) {
-    for (const name of round % 2 === 0 ? (['ours', 'ctr'] as const) : (['ctr', 'ours'] as const)) {
-      const [started, before] = [performance.now(), readCpu() + readCpu(daemon.pid)];
-      pulls[name]();
-      times[name].push(Math.round(performance.now() - started));
-      cpu[name].push(readCpu() + readCpu(daemon.pid) - before);
-      await removeImage(channel, reference, { sync: true });
-      execFileSync('sync');
+  const names = Object.keys(pulls) as (keyof typeof pulls)[];
+  const times = new Map(names.map((name) => [name, [] as number[]]));
+  const cpu = new Map(names.map((name) => [name, [] as number[]]));
+  const readAll = () =>
+    [process.pid, daemon.pid, resident.pid].reduce((sum: number, pid) => sum + readCpu(pid ?? 0), 0);
+  try {
+    // The one that runs has pulled before.
+    for (let round = -1; round < Number(rounds); round += 1) {
+      for (const [i] of names.entries()) {
+        const name = names[(i + round + names.length) % names.length] ?? 'ctr';
+        const before = readAll();
+        const started = performance.now();
+        await pulls[name]();
+        if (round >= 0) {
+          times.get(name)?.push(Math.round(performance.now() - started));
+          cpu.get(name)?.push(readAll() - before);
+        }
+        await removeImage(channel, reference, { sync: true });
+        execFileSync('sync');
+      }
     }
+  } finally {
+    await end(resident);
   }
-  const [ours, theirs] = [median(times.ours), median(times.ctr)];
-  console.log(`containerd ${daemon.version}, ${LAYERS} layers of ${FILE_MIB} MiB`);
-  const describe = (name: keyof typeof times) =>
-    `${median(times[name])} ms (${times[name].join(', ')}), ${median(cpu[name]).toFixed(1)} s of CPU time`;
-  console.log(`ours ${describe('ours')}, at most ${Math.round(rss / 1024)} MiB resident`);
-  console.log(`ctr  ${describe('ctr')}`);
-  console.log(`ratio ${(ours / theirs).toFixed(2)}, of CPU time ${(median(cpu.ours) / median(cpu.ctr)).toFixed(2)}`);
+  console.log(
+    `containerd ${daemon.version}, ${LAYERS} layers of ${FILE_MIB} MiB; at most ${Math.round(rss / 1024)} MiB resident`,
+  );
+  const [base, baseCpu] = [median(times.get('ctr') ?? []), median(cpu.get('ctr') ?? [])];
+  for (const name of names) {
+    const [own, ownCpu] = [median(times.get(name) ?? []), median(cpu.get(name) ?? [])];
+    const ratio = `${(own / base).toFixed(2)} of ctr, ${(ownCpu / baseCpu).toFixed(2)} of its CPU time`;
+    console.log(
+      `${name.padEnd(24)}${own} ms (${times.get(name)?.join(', ')}), ${ownCpu.toFixed(1)} s of CPU time: ${ratio}`,
+    );
+  }
 } finally {
   channel.close();
   await daemon.stop();

@@ -136,19 +136,35 @@ export async function* streamBlob(
   for await (const { data } of answers) yield data;
 }
 
-/** Bytes of a blob; undefined when it is not there. */
+/** What the store knows of a blob; undefined when it is not there. */
 export async function findBlob(
   channel: Channel,
   digest: string,
   { signal }: { signal?: AbortSignal | undefined } = {},
-): Promise<number | undefined> {
+): Promise<{ size: number; labels: Labels } | undefined> {
   try {
     const { info } = await channel.unary(ContentService.info, { digest }, { signal });
-    return Number(info?.size ?? 0n);
+    return { size: Number(info?.size ?? 0n), labels: info?.labels ?? {} };
   } catch (error) {
     if (hasCode(error, 'not-found')) return undefined;
     throw error;
   }
+}
+
+/** What the store knows of blobs, by digest; without those that are not there. */
+export async function findBlobs(
+  channel: Channel,
+  digests: readonly string[],
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<Map<string, { size: number; labels: Labels }>> {
+  const filters = digests.map((digest) => `digest=="${digest}"`);
+  const found = new Map<string, { size: number; labels: Labels }>();
+  // Without a filter the daemon lists all that it has.
+  if (filters.length === 0) return found;
+  for await (const { info } of channel.serverStream(ContentService.list, { filters }, { signal })) {
+    for (const { digest, size, labels } of info) found.set(digest, { size: Number(size), labels });
+  }
+  return found;
 }
 
 /**

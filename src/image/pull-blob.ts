@@ -1,7 +1,7 @@
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { ContentService } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
-import { abortIngest, type BlobSource, findBlob, isLocked, sendBlob, setLabels } from './content.js';
+import { abortIngest, type BlobSource, findBlob, isLocked, type Labels, sendBlob, setLabels } from './content.js';
 import type { TypedBlob } from './document.js';
 import type { Leased } from './lease.js';
 import { isIndex, isLayer, isManifest } from './media-type.js';
@@ -35,6 +35,7 @@ export async function pullBlob(
   const { digest, size } = blob;
   const ref = nameIngest(blob);
   const store = { ...leased, channel };
+  const labels = describeSource(repository, []);
   for (let resumed = false; ; ) {
     let isFresh = false;
     const data = (from: number) => {
@@ -42,13 +43,16 @@ export async function pullBlob(
       return countBytes(typeof source.data === 'function' ? source.data(from) : source.data, from, onBytes);
     };
     try {
-      const written = await sendBlob(store, ref, { ...source, data, digest, size }, signal);
+      const written = await sendBlob(store, ref, { ...source, data, digest, size, labels }, signal);
       if (written.size !== size) {
         const message = `${source.subject} has ${written.size} bytes, not ${size}`;
         throw new DriverError('data-loss', message, { operation: 'pull image' });
       }
       onBytes(size);
-      break;
+      // Given at the commit, labels reach a new blob only.
+      if (written.existed)
+        await labelSource({ leased, repository, signal }, digest, (await findBlob(channel, digest))?.labels);
+      return;
     } catch (error) {
       if (isLocked(error)) {
         await waitForOther(channel, ref, onBytes, signal);
@@ -63,17 +67,15 @@ export async function pullBlob(
       }
     }
   }
-  await labelSource(leased.channel, digest, repository, signal);
 }
 
-/** The same for a blob that the daemon has brought and the lease holds. False when it is not as it must be. */
-export async function adoptBlob(
-  { leased, repository, signal }: PullStore,
-  { digest, size }: TypedBlob,
-): Promise<boolean> {
-  if ((await findBlob(leased.channel, digest, { signal })) !== size) return false;
-  await labelSource(leased.channel, digest, repository, signal);
-  return true;
+/** Says of a blob that another has brought, and that has these labels, where it is to be had again. */
+export async function labelSource(
+  { leased, repository, signal }: Omit<PullStore, 'channel'>,
+  digest: string,
+  known: Labels = {},
+): Promise<void> {
+  await setLabels(leased.channel, digest, describeSource(repository, listSources(known, repository)), { signal });
 }
 
 /** The names that containerd's own clients use, so that theirs and ours are the same work. */
@@ -130,27 +132,21 @@ async function readIngest(channel: Channel, ref: string): Promise<number | undef
   }
 }
 
-/** Says where a blob is to be had again, as containerd's clients do; a push can mount it from there. */
-async function labelSource(
-  channel: Channel,
-  digest: string,
-  { registry, name }: Repository,
-  signal: AbortSignal,
-): Promise<void> {
-  const key = `${SOURCE}${registry}`;
-  const known = await readSources(channel, digest, registry, signal);
-  const value = [...new Set([...known, name])].sort().join(',');
-  if (known.includes(name) || key.length + value.length > LABEL_BYTES) return;
-  await setLabels(channel, digest, { [key]: value }, { signal });
+/**
+ * Where a blob is to be had again, as containerd's clients say it: without the registry's port. A push can mount it from
+ * there. No label when it is among those that are known.
+ */
+function describeSource(repository: Repository, known: readonly string[]): Labels {
+  const key = nameSource(repository);
+  const value = [...new Set([...known, repository.name])].sort().join(',');
+  return known.includes(repository.name) || key.length + value.length > LABEL_BYTES ? {} : { [key]: value };
 }
 
-/** The repositories of a registry that a blob is known to be in. */
-export async function readSources(
-  channel: Channel,
-  digest: string,
-  registry: string,
-  signal: AbortSignal | undefined,
-): Promise<string[]> {
-  const { info } = await channel.unary(ContentService.info, { digest }, { signal });
-  return (info?.labels[`${SOURCE}${registry}`] ?? '').split(',').filter((name) => name !== '');
+/** The repositories of a registry that a blob with these labels is known to be in. */
+export function listSources(labels: Labels, repository: Repository): string[] {
+  return (labels[nameSource(repository)] ?? '').split(',').filter((name) => name !== '');
+}
+
+function nameSource({ registry }: Repository): string {
+  return `${SOURCE}${registry.replace(/:\d+$/, '').replace(/^\[(.*)]$/, '$1')}`;
 }

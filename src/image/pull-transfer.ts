@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { setInterval as setPeriod } from 'node:timers/promises';
 import { Gate } from '../core/gate.js';
-import type { Resource } from '../generated/github.com/containerd/containerd/api/services/leases/v1/leases.js';
 import {
   StreamInit,
   StreamingService,
@@ -14,24 +12,22 @@ import { OCIRegistry } from '../generated/github.com/containerd/containerd/api/t
 import { Empty } from '../generated/google/protobuf/empty.js';
 import { packMessage, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
-import { findBlob, openIngest } from './content.js';
+import { findBlobs, openIngest } from './content.js';
 import type { TypedBlob } from './document.js';
-import { computeChainIds, type Image } from './image.js';
+import type { Image } from './image.js';
 import { getHostPlatform, ratePlatform } from './platform.js';
-import { adoptBlob, nameIngest, type PullStore } from './pull-blob.js';
+import { nameIngest, type PullStore } from './pull-blob.js';
 import type { PullOptions } from './pull-options.js';
-import { findSnapshot } from './snapshot.js';
+import { PullSurvey } from './pull-survey.js';
 import { DEFAULT_SNAPSHOTTER } from './unpack.js';
-import { UnpackBudget } from './unpack-budget.js';
+import { superviseUnpacking } from './unpack-budget.js';
 
 /** For fewer bytes that are to be had, the registry is not asked a second time for what we know already. */
 const LEAST_BYTES = 32 * 1024 * 1024;
 /** Fewer bytes than these in the time of a stall are no progress. */
 const PROGRESS_BYTES = 4096;
-/** Questions at once. */
+/** Names that are opened at once. */
 const WIDTH = 4;
-/** Between two looks at what is there, in ms: what is being unpacked is walked. */
-const LOOK_MS = 500;
 /** Of the daemon's protobufs. */
 const TYPES = 'containerd.types.transfer';
 
@@ -56,36 +52,25 @@ export interface TransferWork {
  */
 export async function transferLayers(store: PullStore, work: TransferWork): Promise<ReadonlySet<string>> {
   const { channel, repository, signal } = store;
-  const adopted = new Set<string>();
+  const nothing = new Set<string>();
   const { snapshotter = DEFAULT_SNAPSHOTTER } = work.options;
   // Another one the daemon may have been told not to unpack to, and we had better begin with what is there.
-  if (snapshotter !== DEFAULT_SNAPSHOTTER) return adopted;
-  if (sum(work.layers.map(({ size }) => size)) < LEAST_BYTES || !(await canTransfer(channel, signal))) return adopted;
+  if (snapshotter !== DEFAULT_SNAPSHOTTER) return nothing;
+  if (sum(work.layers.map(({ size }) => size)) < LEAST_BYTES || !(await canTransfer(channel, signal))) return nothing;
   const scheme = await repository.findCommonScheme(signal);
-  if (scheme === undefined) return adopted;
-  const there = await gather(work.layers, ({ digest }) => findBlob(channel, digest, { signal }));
-  const layers = work.layers.filter((_, i) => there[i] === undefined);
-  if (sum(layers.map(({ size }) => size)) < LEAST_BYTES) return adopted;
-  const run = { ...work, layers, scheme, adopted };
-  await runTransfer(store, run);
-  await adoptLayers(store, run, await store.leased.list());
-  await countUnpacked(store, work);
-  return adopted;
-}
-
-/** Looks at the layers that the lease holds by now. */
-async function adoptLayers(
-  store: PullStore,
-  { layers, adopted, onBytes }: TransferRun,
-  held: readonly Resource[],
-): Promise<void> {
-  const content = new Set(held.filter(({ type }) => type === 'content').map(({ id }) => id));
-  const next = layers.filter(({ digest }) => content.has(digest) && !adopted.has(digest));
-  await gather(next, async (layer) => {
-    if (!(await adoptBlob(store, layer))) return;
-    adopted.add(layer.digest);
-    onBytes(layer, layer.size);
-  });
+  if (scheme === undefined) return nothing;
+  const digests = work.layers.map(({ digest }) => digest);
+  const there = await findBlobs(channel, digests, { signal });
+  const layers = work.layers.filter(({ digest }) => !there.has(digest));
+  if (sum(layers.map(({ size }) => size)) < LEAST_BYTES) return nothing;
+  const run = { ...work, layers, scheme };
+  const survey = new PullSurvey(store, run);
+  await superviseUnpacking(
+    (bounded) => runTransfer(store, run, survey, bounded),
+    () => survey.look(),
+    signal,
+  );
+  return survey.finish();
 }
 
 /** 1.7 has the service too, but no word for a registry without TLS. */
@@ -96,24 +81,26 @@ async function canTransfer(channel: Channel, signal: AbortSignal): Promise<boole
 
 interface TransferRun extends TransferWork {
   scheme: string;
-  adopted: Set<string>;
 }
 
-async function runTransfer(store: PullStore, run: TransferRun): Promise<void> {
-  const { channel: lasting, repository, signal } = store;
-  const { channel } = store.leased;
+async function runTransfer(
+  { channel: lasting, leased, repository }: PullStore,
+  run: TransferRun,
+  { whole }: PullSurvey,
+  signal: AbortSignal,
+): Promise<void> {
+  const { channel } = leased;
   const stopped = new AbortController();
   const bounded = AbortSignal.any([signal, stopped.signal]);
   const stop = () => stopped.abort();
   const progress = channel.duplex(StreamingService.stream, { signal: bounded });
   const events = progress.responses[Symbol.asyncIterator]();
-  const watch = watchLayers(run, { stallMs: repository.options.stallTimeoutMs, stop });
+  const watch = watchLayers(run, { whole, stallMs: repository.options.stallTimeoutMs, stop });
   const listen = async () => {
     for (let event = await events.next(); !event.done; event = await events.next()) {
       watch.note(unpackMessage(`${TYPES}.Progress`, Progress, event.value));
     }
   };
-  let watching: Promise<void> | undefined;
   try {
     const id = `cadre-${randomBytes(10).toString('hex')}`;
     await progress.send(packMessage('containerd.services.streaming.v1.StreamInit', StreamInit, { id }));
@@ -133,50 +120,22 @@ async function runTransfer(store: PullStore, run: TransferRun): Promise<void> {
     };
     const transferred = channel.unary(TransferService.transfer, request, { signal: bounded, deadlineMs: null });
     // Opened without the lease as well, what is half-written outlives it.
-    const kept = gather(run.layers, (layer) => openIngest(lasting, nameIngest(layer), layer, bounded));
-    watching = watchStore(store, run, { signal: bounded, stop });
-    await Promise.all([transferred, kept, listen(), watching]);
+    const gate = new Gate(WIDTH);
+    const keep = (layer: TypedBlob) => gate.run(() => openIngest(lasting, nameIngest(layer), layer, bounded));
+    const kept = Promise.all(run.layers.map(keep));
+    await Promise.all([transferred, kept, listen()]);
   } catch {
     // What is missing is found by who goes on. The daemon's words are not repeated: they hold signed addresses.
   } finally {
     watch.end();
     stop();
-    await watching?.catch(() => undefined);
   }
-}
-
-/** Tells how far the daemon has unpacked, and stops it where that is beyond the budget: what follows refuses it then. */
-async function watchStore(
-  store: PullStore,
-  run: TransferRun,
-  { signal, stop }: { signal: AbortSignal; stop: () => void },
-): Promise<void> {
-  const { leased } = store;
-  const { image, options, onLayer } = run;
-  const budget = new UnpackBudget(leased.channel, DEFAULT_SNAPSHOTTER, options.maxUnpackedBytes);
-  const chain = new Set(computeChainIds(image.diffIds));
-  for await (const _ of setPeriod(LOOK_MS, undefined, { signal })) {
-    const held = await leased.list();
-    const keys = held.filter(({ type }) => type === `snapshots/${DEFAULT_SNAPSHOTTER}`).map(({ id }) => id);
-    onLayer(keys.filter((key) => chain.has(key)).length);
-    if (await budget.isExceededBy(keys)) stop();
-    await adoptLayers(store, run, held);
-  }
-}
-
-/** What is unpacked as a whole is looked at no more. */
-async function countUnpacked({ leased }: PullStore, { image, options }: TransferWork): Promise<void> {
-  const { channel } = leased;
-  if ((await findSnapshot(channel, DEFAULT_SNAPSHOTTER, image.chainId)) === undefined) return;
-  const budget = new UnpackBudget(channel, DEFAULT_SNAPSHOTTER, options.maxUnpackedBytes);
-  const chain = [...computeChainIds(image.diffIds).entries()];
-  await gather(chain, ([i, chainId]) => budget.add(chainId, `layer ${i + 1} of ${image.name}`));
 }
 
 /** Follows what the daemon tells, and stops it where it does not come further or takes more than a layer may have. */
 function watchLayers(
-  { layers, adopted, onBytes }: TransferRun,
-  { stallMs, stop }: { stallMs: number; stop: () => void },
+  { layers, onBytes }: TransferRun,
+  { whole, stallMs, stop }: { whole: ReadonlySet<string>; stallMs: number; stop: () => void },
 ): { note: (progress: Progress) => void; end: () => void } {
   const names = new Map(layers.map((layer) => [nameIngest(layer), layer]));
   const total = sum(layers.map(({ size }) => size));
@@ -196,16 +155,10 @@ function watchLayers(
       if (at > layer.size) return stop();
       bytes.set(name, at);
       // Told late, of what is known to be whole.
-      if (at > 0 && !adopted.has(layer.digest)) onBytes(layer, at);
+      if (at > 0 && !whole.has(layer.digest)) onBytes(layer, at);
     },
     end: () => clearInterval(look),
   };
-}
-
-/** A few at a time. */
-function gather<T, R>(items: readonly T[], act: (item: T) => Promise<R>): Promise<R[]> {
-  const gate = new Gate(WIDTH);
-  return Promise.all(items.map((item) => gate.run(() => act(item))));
 }
 
 function sum(values: readonly number[]): number {

@@ -3,13 +3,13 @@ import { Gate } from '../core/gate.js';
 import { abortSignal, aFunction, checkOptions, type Rule } from '../policy/rule.js';
 import { text, whole } from '../policy/schema.js';
 import type { Channel } from '../rpc/channel.js';
-import { readBlob, streamBlob } from './content.js';
+import { findBlob, readBlob, streamBlob } from './content.js';
 import { type Platform, pickBlob, type TypedBlob } from './document.js';
 import { findImage } from './image.js';
 import { type Leased, withOwnLease } from './lease.js';
 import { chooseManifest, type ImageTree, readManifest, walkDocuments } from './manifest.js';
 import { platformRule } from './platform.js';
-import { readSources } from './pull-blob.js';
+import { listSources } from './pull-blob.js';
 import type { PullProgress } from './pull-options.js';
 import { formatReference, parseReference } from './reference.js';
 import { type RegistryOptions, registryRule } from './registry/options.js';
@@ -103,7 +103,7 @@ async function pushTree(
   const push = async (blob: TypedBlob) => {
     const { channel } = whole;
     await uploadBlob(repository, blob, {
-      from: await readSources(channel, blob.digest, repository.registry, signal),
+      from: listSources((await findBlob(channel, blob.digest, { signal }))?.labels ?? {}, repository),
       read: (offset, size) => readPiece(channel, blob, { offset, size, signal }),
       signal,
       onBytes(bytes) {

@@ -8,6 +8,37 @@ const DEFAULT_BYTES = 50 * GIB;
 /** Measuring walks what was unpacked so far. */
 const LOOK_MS = 500;
 
+/**
+ * Runs `act` and looks every half a second what it has made; stops it by the signal that it gets when `look` throws, and
+ * throws that then.
+ */
+export async function superviseUnpacking<T>(
+  act: (bounded: AbortSignal) => Promise<T>,
+  look: () => Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
+  const ended = new AbortController();
+  const refused = new AbortController();
+  const watch = async () => {
+    try {
+      for await (const _ of setInterval(LOOK_MS, undefined, { signal: ended.signal, ref: false })) await look();
+    } catch (error) {
+      if (!ended.signal.aborted) refused.abort(error);
+    }
+  };
+  const watching = watch();
+  try {
+    const result = await act(signal === undefined ? refused.signal : AbortSignal.any([refused.signal, signal]));
+    refused.signal.throwIfAborted();
+    return result;
+  } catch (error) {
+    throw refused.signal.aborted ? refused.signal.reason : error;
+  } finally {
+    ended.abort();
+    await watching;
+  }
+}
+
 /** What the layers of one image may take when unpacked. The daemon sets no limit, whatever a layer expands to. */
 export class UnpackBudget {
   readonly #channel: Channel;
@@ -29,41 +60,21 @@ export class UnpackBudget {
     if (this.#used > this.#limit) throw this.#refuse(name);
   }
 
-  /** True when snapshots of these names, done or under way, are too much together. */
-  async isExceededBy(keys: readonly string[]): Promise<boolean> {
-    let used = 0;
-    for (const key of keys) used += await this.#measure(key);
-    return used > this.#limit;
+  /** Throws `resource-exhausted` when snapshots that still grow are too much together with what was counted. */
+  async check(keys: readonly string[], name: string): Promise<void> {
+    let growing = 0;
+    for (const key of keys) growing += await this.#measure(key);
+    if (this.#used + growing > this.#limit) throw this.#refuse(name);
   }
 
   /** Runs `act` and stops it by the signal that it gets when the snapshot under `key` has grown too much. */
-  async watch<T>(
+  watch<T>(
     key: string,
     name: string,
     act: (bounded: AbortSignal) => Promise<T>,
     signal: AbortSignal | undefined,
   ): Promise<T> {
-    const ended = new AbortController();
-    const exceeded = new AbortController();
-    const looking = this.#look(key, exceeded, ended.signal);
-    try {
-      return await act(signal === undefined ? exceeded.signal : AbortSignal.any([exceeded.signal, signal]));
-    } catch (error) {
-      throw exceeded.signal.aborted ? this.#refuse(name, error) : error;
-    } finally {
-      ended.abort();
-      await looking;
-    }
-  }
-
-  async #look(key: string, exceeded: AbortController, ended: AbortSignal): Promise<void> {
-    try {
-      for await (const _ of setInterval(LOOK_MS, undefined, { signal: ended, ref: false })) {
-        if (this.#used + (await this.#measure(key)) > this.#limit) return exceeded.abort();
-      }
-    } catch (error) {
-      if (!ended.aborted) throw error;
-    }
+    return superviseUnpacking(act, () => this.check([key], name), signal);
   }
 
   /** A walk that met a file as it went away says nothing; what counts in the end is `add`. */
@@ -71,8 +82,8 @@ export class UnpackBudget {
     return (await readSnapshotUsage(this.#channel, this.#snapshotter, key).catch(() => 0)) ?? 0;
   }
 
-  #refuse(name: string, cause?: unknown): DriverError {
+  #refuse(name: string): DriverError {
     const message = `${name} is beyond the ${this.#limit} bytes that the image may take when unpacked`;
-    return new DriverError('resource-exhausted', message, { operation: 'unpack image', cause });
+    return new DriverError('resource-exhausted', message, { operation: 'unpack image' });
   }
 }

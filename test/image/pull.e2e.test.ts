@@ -73,7 +73,8 @@ test('pushed, removed, pulled: the same image, and the collector keeps all of it
   expect([content.length, snapshots.length, ingests, leases]).toEqual([4, 2, [], []]);
   for (const digest of content) {
     const { info } = await channel.unary(ContentService.info, { digest });
-    expect(info?.labels[`containerd.io/distribution.source.${registry.host}`]).toBe('team/busybox');
+    // As containerd's own clients name it, which push by it as well: without the port.
+    expect(info?.labels['containerd.io/distribution.source.127.0.0.1']).toBe('team/busybox');
   }
 });
 
@@ -199,9 +200,9 @@ test('a push mounts what the registry has elsewhere, and sends large blobs in pi
   await publish(`${registry.host}/from:1`, blobs);
   await pullImage(channel, `${registry.host}/from:1`);
   const sent = () => proxy.seen.filter(({ method }) => method === 'PATCH' || method === 'PUT');
-  // By another name of the same registry nothing can be mounted.
   let breaks = 0;
-  proxy.fault = ({ method }) => {
+  proxy.fault = ({ method, url }) => {
+    if (url.includes('mount=')) return { answer: { status: 403 } };
     if (method !== 'PATCH' || breaks === 2) return undefined;
     breaks += 1;
     return { answer: { status: 503, headers: { 'retry-after': '0' } } };
