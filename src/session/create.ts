@@ -30,7 +30,7 @@ import { connectNetwork, enforceNetwork, prepareNetwork, removeSessionFiles } fr
 import { type BindRequest, pinSources } from './pins.js';
 import { assertNameIsFree } from './pool/name.js';
 import { buildExtension, buildLabels, EXTENSION, packSpec, type SessionRecord } from './record.js';
-import { clearDead, removeStuckTask } from './remove.js';
+import { clearDead, removeOldFiles, removeStuckTask } from './remove.js';
 import { hasSecretsMount, writeSecrets } from './secrets.js';
 import { Session } from './session.js';
 import { packShimOptions } from './shim-options.js';
@@ -154,6 +154,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       await connecting?.catch(() => undefined);
       await whenOurs(() => removeSessionFiles(context, id));
     };
+    if (!isRandom) await removeOldFiles(context, id);
     undo.defer('directory', removeFiles, options);
     await makeDirectory(directory);
     // Goes with the directory, as does what it is plugged into, by far the longest beside the task.

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode } from '../core/error.js';
 import { withLock } from '../core/lock.js';
@@ -51,6 +52,15 @@ export function nameLock({ channel: { address, namespace } }: SessionContext, id
 /** What is left of a session without a record: its files, its snapshot and the lease of its creation. */
 export function removeRemains(context: SessionContext, id: string): Promise<boolean> {
   return withLock(nameLock(context, id), () => unmakeRemains(context, id));
+}
+
+/**
+ * Files of an earlier session of the id, for whoever has it now. They may be all that is left: what it had of containerd is
+ * collected when its record is gone.
+ */
+export async function removeOldFiles(context: SessionContext, id: string): Promise<void> {
+  if (!existsSync(join(context.directory, id))) return;
+  await withLock(nameLock(context, id), () => removeSessionFiles(context, id));
 }
 
 async function unmakeRemains(context: SessionContext, id: string): Promise<boolean> {

@@ -38,9 +38,10 @@ export async function observe(scope: Scope): Promise<State> {
 
 /**
  * Takes stock until it equals `expected` twice in a row (something may yet appear), or until `timeoutMs` is over, and
- * returns the last stock: the caller compares. A shim's end takes a moment; a leak is still there afterwards.
+ * returns the last stock: the caller compares. A leak is still there afterwards. To give up a creation whose client has
+ * ended, containerd waits 5 s for the shim's Delete, as long for its Shutdown, and the shim as long for its last events.
  */
-export async function settle(scope: Scope, expected: State, timeoutMs = relax(10_000)): Promise<State> {
+export async function settle(scope: Scope, expected: State, timeoutMs = relax(30_000)): Promise<State> {
   const wanted = JSON.stringify(expected);
   const deadline = Date.now() + timeoutMs;
   for (let equal = 0; ; await sleep(200)) {

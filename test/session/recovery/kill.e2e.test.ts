@@ -8,13 +8,13 @@ import { createRandom, seed } from './seed.js';
 import { Worker } from './worker.js';
 
 const KILLS = isSoak ? 60 : 8;
-/** Creation, exec and destruction of one session take about this long, in ms. */
-const CYCLE_MS = relax(400);
-
 const { scope, options, provider, channel, reap, reapAll } = await openPrivateHost();
 
 test(`our process killed ${KILLS} times leaves nothing, seed ${seed}`, { timeout: relax(600_000) }, async () => {
+  const started = performance.now();
   await (await provider.createSession()).destroy();
+  // A worker makes three at once.
+  const cyclesMs = 3 * (performance.now() - started);
   const before = await observe(scope);
   const random = createRandom(seed);
   const ids = new Set<string>();
@@ -29,7 +29,8 @@ test(`our process killed ${KILLS} times leaves nothing, seed ${seed}`, { timeout
     // Two with the name that the one before had, as a program has that is restarted.
     await worker.tell('churn', ['one', 'two', null]);
     if (kill < KILLS - 1) next = new Worker(options);
-    await sleep(random() * CYCLE_MS);
+    // At every stage, however the dice fall.
+    await sleep(((kill + random()) / KILLS) * cyclesMs);
     await worker.kill();
     // At once, while the daemon still works for the dead, and every other time only by the next worker.
     if (kill % 2 === 0) expect((await reap()).failures).toEqual([]);

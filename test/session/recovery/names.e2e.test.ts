@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest';
-import { observe, settle } from '../../support/leaks.js';
+import { removeRecord, removeTask } from '../../../src/session/teardown.js';
+import { collectGarbage, observe, settle } from '../../support/leaks.js';
+import { collectLogs } from '../main-session.js';
 import { openPrivateHost } from './private.js';
 import { Worker } from './worker.js';
 
-const { scope, options, provider } = await openPrivateHost();
+const { scope, options, provider, channel } = await openPrivateHost();
 const CALLERS = 20;
 
 test(`${CALLERS} creations of one name: one wins unharmed, the others are told, and leave nothing`, async () => {
@@ -80,6 +82,31 @@ test('the name of a session whose process has ended is free at once, for whoever
   // The FIFOs that it had not used yet.
   await provider.reap();
   expect(await settle({ ...scope, ids: [old] }, before)).toEqual(before);
+});
+
+test('files of an earlier session, of which nothing else is left, are in no later one of the name', async () => {
+  const before = await observe(scope);
+  const make = (text: string) => ({
+    name: 'again',
+    secrets: [{ name: 'key', value: text }],
+    command: ['sh', '-c', `echo ${text}; exec sleep 1d`],
+  });
+  const worker = new Worker(options);
+  const id = await worker.tell('create', make('earlier'));
+  await worker.kill();
+  // As an end in the middle of a destruction leaves it: the daemon collects what no record holds.
+  await removeTask(channel, id);
+  await removeRecord(channel, id);
+  await collectGarbage(scope);
+  const left = await observe(scope);
+  expect(left.api).toEqual(before.api);
+  expect(left.host.files).not.toEqual(before.host.files);
+  const session = await provider.createSession(make('later'));
+  expect(session.sessionId).toBe(id);
+  expect((await session.exec('cat', ['/run/secrets/key'])).stdout).toBe('later');
+  await expect.poll(async () => (await collectLogs(session)).stdout).toBe('later\n');
+  await session.destroy();
+  expect(await settle(scope, before)).toEqual(before);
 });
 
 test('a handle of an earlier session does no harm to a later one of the name', async () => {
