@@ -8,7 +8,15 @@ import { isAbsent } from '../core/absent.js';
 import { locateCgroup, nameCgroup } from '../spec/cgroup-path.js';
 import { killGroup, listPids } from './cgroup.js';
 import { listMounts } from './mount-table.js';
-import { listProcesses, readCommand, readLink, readOptional, readStat, TICKS_PER_SECOND } from './proc.js';
+import {
+  listDescendants,
+  listProcesses,
+  readCommand,
+  readLink,
+  readOptional,
+  readStat,
+  TICKS_PER_SECOND,
+} from './proc.js';
 import { listServed, removeSocket } from './shim-socket.js';
 
 // What a crash can leave that containerd's API does not show. All of it is told to be a session's by the id alone.
@@ -50,6 +58,17 @@ export function listShims(): Shim[] {
     if (stat === undefined || stat.state === 'Z' || bundle === undefined) return [];
     return [{ pid, startTime: stat.startTime, id, address, namespace, bundle }];
   });
+}
+
+/**
+ * Of a shim whose id nobody knows: true when it serves nobody else. It bears the id of the first of those that share it,
+ * which may go before the others. Where containerd has not let go of it either, it may have a creation that is given up:
+ * that has processes, and is containerd's to end. One without any was given up before it had something to do, and stays
+ * for ever, seen on 1.6.
+ */
+export function isLeftAlone(shim: Shim): boolean {
+  const served = listServed(shim);
+  return served.length === 0 || (served.every((id) => id === shim.id) && listDescendants(shim.pid).length === 0);
 }
 
 /** SIGTERM, then SIGKILL; with it goes what it still kept running. */

@@ -7,19 +7,18 @@ import { listUnfinishedForks } from '../image/fork-point.js';
 import { listSnapshots } from '../image/snapshot.js';
 import { removeIdleNetwork } from '../network/networks.js';
 import { describeFailure } from './audit/auditor.js';
-import { isLive, listCreations } from './claim.js';
+import { isLive, listCreations, readClaim } from './claim.js';
 import { readFifoOwner, type SessionContext } from './context.js';
 import { removeDirectory } from './directory.js';
 import { listIds, listSpares, scanRecords } from './find.js';
 import { endGuest } from './guest.js';
 import { readHolder } from './held.js';
-import { endShim, findCgroups, findShims, removeBundle, removeCgroup } from './leftovers.js';
+import { endShim, findCgroups, findShims, isLeftAlone, removeBundle, removeCgroup } from './leftovers.js';
 import { trimLogs } from './logs.js';
 import { reapIdle } from './pool/share.js';
 import { ID_PREFIX } from './record.js';
 import { removeDeadLease, removeOrphanTask, removeRemains, removeSession } from './remove.js';
 import { endPause, finishFork, isLeftPaused, withRootfs } from './rootfs-state.js';
-import { listServed } from './shim-socket.js';
 
 /** What containerd does not know of may be what it is just starting, while it is younger. */
 const MIN_AGE_MS = 10_000;
@@ -144,9 +143,11 @@ export async function reapLeftovers(
   for (const { id } of creations) known.add(id);
   const isUnknown = (id: string) => isLeft(id) && !tasks.has(id);
   for (const shim of shims.filter(({ id }) => isUnknown(id))) {
-    // It bears the id of the first of those that share it, which may go before the others.
-    if (listServed(shim).length > 0) continue;
+    if (!isLeftAlone(shim)) continue;
     await attempt('shim', report.shims, shim.pid, async () => {
+      // Its id may have come again, and with it be given this shim.
+      const claim = await readClaim(channel, shim.id);
+      if (claim.record !== undefined || isLive(claim)) return false;
       await endShim(shim);
       await removeBundle(shim);
       await endGuest(shim);

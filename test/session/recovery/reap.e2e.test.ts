@@ -1,5 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ContainersService } from '../../../src/generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
@@ -8,6 +9,7 @@ import { SnapshotsService } from '../../../src/generated/github.com/containerd/c
 import { TasksService } from '../../../src/generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { ContainerdProvider } from '../../../src/index.js';
 import { readStat } from '../../../src/session/proc.js';
+import { findContainerd } from '../../support/containerd-binary.js';
 import { context } from '../../support/context.js';
 import { collectGarbage, observe, settle } from '../../support/leaks.js';
 import { relax } from '../../support/patience.js';
@@ -141,6 +143,29 @@ describe('what nobody answers for goes:', () => {
     // A task that two delete at once may leave its shim, seen on containerd 2.1: the next pass ends it.
     await reap();
     expect(await settle({ ...scope, ids }, before)).toEqual(before);
+  });
+
+  test('a shim that was started for a creation which went no further', async () => {
+    const before = await observe(scope);
+    const id = 'cadre-fedcba9876543210';
+    const bundle = join(scope.root, 'state/io.containerd.runtime.v2.task', scope.namespace, id);
+    mkdirSync(bundle, { recursive: true });
+    writeFileSync(join(bundle, 'config.json'), '{"ociVersion":"1.0.2"}');
+    // Its log, which containerd reads.
+    execFileSync('mkfifo', [join(bundle, 'log')]);
+    await using _log = await open(join(bundle, 'log'), 'r+');
+    const { address, namespace } = scope;
+    const shim = join(findContainerd(context.generation).directory, 'containerd-shim-runc-v2');
+    const flags = ['-namespace', namespace, '-id', id, '-address', address, 'start'];
+    const env = { ...process.env, TTRPC_ADDRESS: `${address}.ttrpc` };
+    const started = spawnSync(shim, flags, { cwd: bundle, env, input: '', encoding: 'utf8' });
+    expect(started).toMatchObject({ status: 0 });
+    // As containerd notes where it is to be reached.
+    writeFileSync(join(bundle, 'address'), started.stdout);
+    expect((await observe(scope)).host.shims).toContain(id);
+    expect((await provider.reap()).shims).toEqual([]);
+    expect((await reap()).shims).toHaveLength(1);
+    expect(await settle({ ...scope, ids: [id] }, before)).toEqual(before);
   });
 
   test('a young shim that containerd does not know of yet is given time', async () => {
