@@ -101,7 +101,8 @@ try {
   const pull = async (client: ChildProcess) => {
     client.send('pull');
     const [answer] = await Promise.race([once(client, 'message'), once(client, 'exit')]);
-    if (client.exitCode !== null) throw new Error(`the client ended with ${client.exitCode}`);
+    const cause = client.exitCode ?? client.signalCode;
+    if (cause !== null) throw new Error(`the client ended with ${cause}`);
     rss = Math.max(rss, Number(answer));
   };
   const end = async (client: ChildProcess) => {

@@ -53,7 +53,7 @@ export async function writeBlob(
   try {
     const blob = await sendBlob(leased, ref, source, signal);
     // Given at the commit, labels reach a new blob only.
-    if (blob.existed && source.labels !== undefined)
+    if (blob.existing !== undefined && source.labels !== undefined)
       await setLabels(leased.channel, blob.digest, source.labels, { signal });
     return { digest: blob.digest, size: blob.size };
   } catch (error) {
@@ -169,14 +169,15 @@ export async function findBlobs(
 
 /**
  * One Write call: a request, then its answer, in turn; the answers are the daemon's backpressure. It goes on from where
- * an earlier one of the same `ref` stopped, and throws `unavailable` while another is at it (`isLocked`).
+ * an earlier one of the same `ref` stopped, and throws `unavailable` while another is at it (`isLocked`). `existing` are the
+ * labels of a blob that was there already.
  */
 export async function sendBlob(
   { channel, hold }: Leased,
   ref: string,
   source: BlobSource,
   signal: AbortSignal | undefined,
-): Promise<Blob & { existed: boolean }> {
+): Promise<Blob & { existing?: Labels }> {
   const { data, subject, digest: known = '', size = -1, labels = {} } = source;
   const total = BigInt(Math.max(size, 0));
   const call = channel.duplex(writeContent, { signal });
@@ -216,12 +217,12 @@ export async function sendBlob(
     // Given up, it would still come true, and behind the deletion of the lease that was to hold the blob.
     call.linger(COLLECT_MS);
     await request({ ...final, action: WriteAction.COMMIT });
-    return { digest, size: offset, existed: false };
+    return { digest, size: offset };
   } catch (error) {
     if (!hasCode(error, 'already-exists', 'failed-precondition') || error.operation !== WRITE) throw error;
     if (error.code === 'already-exists') {
       const { info } = await channel.unary(ContentService.info, { digest }, { signal });
-      return { digest, size: Number(info?.size ?? 0n), existed: true };
+      return { digest, size: Number(info?.size ?? 0n), existing: info?.labels ?? {} };
     }
     throw new DriverError('data-loss', `${subject} is corrupt: ${error.message}`, { operation, cause: error });
   } finally {

@@ -1,7 +1,7 @@
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { ContentService } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
-import { abortIngest, type BlobSource, findBlob, isLocked, type Labels, sendBlob, setLabels } from './content.js';
+import { abortIngest, type BlobSource, isLocked, type Labels, sendBlob, setLabels } from './content.js';
 import type { TypedBlob } from './document.js';
 import type { Leased } from './lease.js';
 import { isIndex, isLayer, isManifest } from './media-type.js';
@@ -50,8 +50,7 @@ export async function pullBlob(
       }
       onBytes(size);
       // Given at the commit, labels reach a new blob only.
-      if (written.existed)
-        await labelSource({ leased, repository, signal }, digest, (await findBlob(channel, digest))?.labels);
+      if (written.existing !== undefined) await labelSource({ leased, repository, signal }, digest, written.existing);
       return;
     } catch (error) {
       if (isLocked(error)) {
@@ -73,7 +72,7 @@ export async function pullBlob(
 export async function labelSource(
   { leased, repository, signal }: Omit<PullStore, 'channel'>,
   digest: string,
-  known: Labels = {},
+  known: Labels,
 ): Promise<void> {
   await setLabels(leased.channel, digest, describeSource(repository, listSources(known, repository)), { signal });
 }

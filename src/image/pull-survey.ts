@@ -46,7 +46,7 @@ export class PullSurvey {
     const found = await findBlobs(leased.channel, [...this.whole], { signal });
     const adopted = this.#work.layers.filter(({ digest, size }) => found.get(digest)?.size === size);
     // The daemon labels them by itself, as the last that it does to one.
-    for (const { digest } of adopted) await labelSource(this.#store, digest, found.get(digest)?.labels);
+    for (const { digest } of adopted) await labelSource(this.#store, digest, found.get(digest)?.labels ?? {});
     return new Set(adopted.map(({ digest }) => digest));
   }
 

@@ -8,6 +8,7 @@ import { createRandom, seed } from './seed.js';
 import { Worker } from './worker.js';
 
 const KILLS = isSoak ? 60 : 8;
+
 const { scope, options, provider, channel, reap, reapAll } = await openPrivateHost();
 
 test(`our process killed ${KILLS} times leaves nothing, seed ${seed}`, { timeout: relax(600_000) }, async () => {
