@@ -4,8 +4,6 @@ import { VersionService } from '../generated/github.com/containerd/containerd/ap
 import { Empty } from '../generated/google/protobuf/empty.js';
 import type { Channel } from './channel.js';
 
-const PROBE_MS = 3_000;
-
 /** What to do where nobody answers. */
 export const socketRemedy = 'start containerd, or name its socket with CONTAINERD_ADDRESS';
 
@@ -16,16 +14,19 @@ export interface ServerInfo {
   uuid: string;
 }
 
-/** Asks who answers on the socket. Fails fast, with what is wrong with the address, when it is no containerd. */
+/**
+ * Asks who answers on the socket. Fails fast, with what is wrong with the address, when it is no containerd; one that is
+ * only slow has as long as for any call.
+ */
 export async function probeServer(channel: Channel, signal?: AbortSignal): Promise<ServerInfo> {
-  const options = { signal, deadlineMs: PROBE_MS, retryMs: 0 };
+  const options = { signal, retryMs: 0 };
   try {
     const { version } = await channel.unary(VersionService.version, Empty.create(), options);
     const { uuid } = await channel.unary(IntrospectionService.server, Empty.create(), options);
     return { version, uuid };
   } catch (error) {
     if (hasCode(error, 'canceled')) throw error;
-    const reason = describe(error);
+    const reason = describe(error, channel);
     throw new DriverError('unavailable', `no containerd answers at ${channel.address}: ${reason}`, {
       operation: 'connect',
       // A privileged process may lack the capability to open what is another user's.
@@ -35,8 +36,8 @@ export async function probeServer(channel: Channel, signal?: AbortSignal): Promi
   }
 }
 
-function describe(error: unknown): string {
-  if (hasCode(error, 'deadline-exceeded')) return `no answer in ${PROBE_MS} ms`;
+function describe(error: unknown, { callTimeoutMs }: Channel): string {
+  if (hasCode(error, 'deadline-exceeded')) return `no answer in ${callTimeoutMs} ms`;
   if (hasCode(error, 'unimplemented')) return 'something else listens there';
   return error instanceof Error ? error.message : String(error);
 }

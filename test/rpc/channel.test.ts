@@ -210,6 +210,14 @@ describe('address', () => {
     });
   });
 
+  test('a daemon that does not answer is given up when any call would be', async () => {
+    await serve(VersionService, { version: () => undefined });
+    await expect(probeServer(connect({ callTimeoutMs: 70 }))).rejects.toMatchObject({
+      code: 'unavailable',
+      message: `no containerd answers at ${address}: no answer in 70 ms`,
+    });
+  });
+
   test('of another gRPC server is reported as such', async () => {
     await serve(EventsService, {});
     await expect(probeServer(connect())).rejects.toMatchObject({
