@@ -20,7 +20,7 @@ and files on every generation of containerd, if not of the given projects.
 
   --all         all suites that stand on the kernel, on every generation
   --keep        a shell in the guest after the tests; its end turns the machine off
-  --minutes N   kill the guest after so many (default 20; 120 with --all; a day with --keep)
+  --minutes N   kill the guest after so many (default 60; 120 with --all; a day with --keep)
   --payload DIR what the guest runs instead: its file init, see docs/testing.md
   --project P, --config FILE, -t PATTERN
                 as of vitest`;
@@ -41,7 +41,7 @@ const options = {
 /** Throws with what was wrong. */
 export function parseOptions(argv: readonly string[]): VmOptions {
   const { values, positionals } = parseArgs({ args: [...argv], allowPositionals: true, options });
-  const { all, keep, config, payload, project, minutes = keep ? 24 * 60 : all ? 120 : 20 } = values;
+  const { all, keep, config, payload, project, minutes = keep ? 24 * 60 : all ? 120 : 60 } = values;
   if (!(Number(minutes) > 0)) throw new Error(`--minutes ${minutes}: expected a number above 0`);
   const name = values['test-name-pattern'];
   const common = [

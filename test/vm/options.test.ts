@@ -10,7 +10,7 @@ test.each<[string[], object]>([
     [],
     {
       keep: false,
-      deadlineMs: 20 * 60_000,
+      deadlineMs: 60 * 60_000,
       runs: [
         ['--project=containerd-1.6', '--project=containerd-1.7', ...EVERYWHERE],
         ['--project=containerd-2.1', ...EVERYWHERE, ...NEWEST],
