@@ -7,7 +7,7 @@ import {
   type WriteContentRequest,
 } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
-import { encodeWrite, gatherPieces, type Piece, writeContent } from './content-write.js';
+import { encodeWrite, gatherPieces, type Piece } from './content-write.js';
 import { COLLECT_MS, type Leased } from './lease.js';
 
 /** The largest JSON document that is read into memory, in bytes. Real ones have a few kilobytes. */
@@ -180,7 +180,7 @@ export async function sendBlob(
 ): Promise<Blob & { existing?: Labels }> {
   const { data, subject, digest: known = '', size = -1, labels = {} } = source;
   const total = BigInt(Math.max(size, 0));
-  const call = channel.duplex(writeContent, { signal });
+  const call = channel.upload(ContentService.write, { signal });
   const answers = call.responses[Symbol.asyncIterator]();
   const request = async (fields: Partial<Omit<WriteContentRequest, 'data'>>, piece?: Piece) => {
     const base = { ref, total, expected: known, action: WriteAction.STAT, offset: 0n, labels: {} };
@@ -237,7 +237,7 @@ export async function openIngest(
   { digest, size }: Blob,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const call = channel.duplex(writeContent, { signal });
+  const call = channel.upload(ContentService.write, { signal });
   const answers = call.responses[Symbol.asyncIterator]();
   try {
     const request = { ref, total: BigInt(size), expected: digest, action: WriteAction.STAT, offset: 0n, labels: {} };

@@ -4,6 +4,7 @@ import { createInputError, DriverError } from '../core/error.js';
 import { isWireError, translateError, wasNeverSent } from './errors.js';
 import type { BidiMethod, Complete, ServerStreamMethod, UnaryMethod } from './method.js';
 import { Duplex, ServerStream } from './stream.js';
+import { UploadCall } from './upload-call.js';
 
 const MESSAGE_BYTES = 16 * 1024 * 1024;
 /** The default of `ChannelOptions.callTimeoutMs`. */
@@ -165,6 +166,15 @@ export class Channel {
     const { path, requestSerialize, responseDeserialize } = method;
     const call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, this.#metadata);
     return new Duplex(call, describeMethod(path), signal);
+  }
+
+  /** Many large requests, encoded already, many responses: over a connection of its own, so that nothing waits behind it. */
+  upload<Res>(
+    method: Pick<BidiMethod<never, Res>, 'path' | 'responseDeserialize'>,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): Duplex<Buffer, Res> {
+    const call = new UploadCall({ address: this.address, metadata: this.#metadata, method });
+    return new Duplex(call, describeMethod(method.path), signal);
   }
 
   /** Ends the connection; calls under way fail with `canceled`. Channels made by `withLease` share it. */

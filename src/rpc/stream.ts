@@ -1,10 +1,20 @@
-import type { ClientDuplexStream, ClientReadableStream } from '@grpc/grpc-js';
 import { DriverError } from '../core/error.js';
 import { translateError } from './errors.js';
 
+/** What is used of a call, of grpc-js or of ours. Its error comes once, to whoever listens then. */
+interface ReadableCall extends AsyncIterable<unknown> {
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  cancel(): void;
+}
+
+interface WritableCall<Req> extends ReadableCall {
+  write(request: Req, done: () => void): unknown;
+  end(): unknown;
+}
+
 /** Responses of one call. Leaving the loop, by any way, cancels the call; grpc-js alone would keep it open. */
 export class ServerStream<Res> implements AsyncIterable<Res> {
-  readonly #call: ClientReadableStream<Res>;
+  readonly #call: ReadableCall;
   readonly #operation: string;
   readonly #signal: AbortSignal | undefined;
   readonly #cancel = () => this.#linger();
@@ -12,11 +22,11 @@ export class ServerStream<Res> implements AsyncIterable<Res> {
   #lingerMs = 0;
   #lingering: NodeJS.Timeout | undefined;
 
-  constructor(call: ClientReadableStream<Res>, operation: string, signal?: AbortSignal) {
+  constructor(call: ReadableCall, operation: string, signal?: AbortSignal) {
     this.#call = call;
     this.#operation = operation;
     this.#signal = signal;
-    // grpc-js reports a failure once, to whoever listens then: kept, so that a later reader is not told of a plain end.
+    // Kept, so that a later reader is not told of a plain end.
     call.on('error', (error) => {
       this.#failure = error;
     });
@@ -54,15 +64,15 @@ export class ServerStream<Res> implements AsyncIterable<Res> {
 
 /** A call with requests and responses. `cancel` after use: an unfinished one keeps server-side locks held. */
 export class Duplex<Req, Res> {
-  readonly #call: ClientDuplexStream<Req, Res>;
+  readonly #call: WritableCall<Req>;
   readonly #responses: ServerStream<Res>;
   readonly #failed: Promise<never>;
 
-  constructor(call: ClientDuplexStream<Req, Res>, operation: string, signal?: AbortSignal) {
+  constructor(call: WritableCall<Req>, operation: string, signal?: AbortSignal) {
     this.#call = call;
     this.#responses = new ServerStream(call, operation, signal);
     this.#failed = new Promise((_, reject) => {
-      call.once('error', (error) => reject(describeFailure(error, operation, signal)));
+      call.on('error', (error) => reject(describeFailure(error, operation, signal)));
     });
     this.#failed.catch(() => undefined);
   }

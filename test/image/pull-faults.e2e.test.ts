@@ -456,12 +456,12 @@ class CommitWatch extends Channel {
     this.#canceled = canceled;
   }
 
-  override duplex<Req, Res>(...given: Parameters<typeof Channel.prototype.duplex<Req, Res>>): Duplex<Req, Res> {
-    const call = super.duplex(...given);
+  override upload<Res>(...given: Parameters<typeof Channel.prototype.upload<Res>>): Duplex<Buffer, Res> {
+    const call = super.upload(...given);
     const send = call.send.bind(call);
     call.send = async (request) => {
       await send(request);
-      if (WriteContentRequest.decode(request as Buffer).action !== WriteAction.COMMIT) return;
+      if (WriteContentRequest.decode(request).action !== WriteAction.COMMIT) return;
       this.#left -= 1;
       if (this.#left === 0) this.#canceled.abort();
     };
