@@ -1,5 +1,6 @@
 import type { Channel } from '../rpc/channel.js';
-import { readBlob, writeBlob, yieldOnce } from './content.js';
+import { readBlob } from './content.js';
+import { writeBlob, yieldOnce } from './content-write.js';
 import type { DiffLayer } from './diff.js';
 import { expectArray, expectRecord, parseJson, type TypedBlob } from './document.js';
 import { type Image, type ImageOrigin, recordImage, resolveImage } from './image.js';

@@ -1,6 +1,7 @@
 import { DriverError } from '../core/error.js';
 import { type ArchiveFile, type ArchiveSource, describeSource, readArchive } from './archive.js';
-import { type Blob, DOCUMENT_BYTES, writeBlob } from './content.js';
+import { type Blob, DOCUMENT_BYTES } from './content.js';
+import { writeBlob } from './content-write.js';
 import { parseJson } from './document.js';
 import type { Leased } from './lease.js';
 

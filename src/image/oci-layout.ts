@@ -1,5 +1,5 @@
 import { DriverError, formatValue, hasCode } from '../core/error.js';
-import { writeBlob, yieldOnce } from './content.js';
+import { writeBlob, yieldOnce } from './content-write.js';
 import { type Descriptor, expectRecord, parseIndex, pickBlob, type TypedBlob } from './document.js';
 import type { IngestedArchive } from './ingest.js';
 import type { Leased } from './lease.js';

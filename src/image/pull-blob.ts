@@ -1,7 +1,8 @@
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { ContentService } from '../generated/github.com/containerd/containerd/api/services/content/v1/content.js';
 import type { Channel } from '../rpc/channel.js';
-import { abortIngest, type BlobSource, isLocked, type Labels, sendBlob, setLabels } from './content.js';
+import { type Labels, setLabels } from './content.js';
+import { abortIngest, type BlobSource, isLocked, sendBlob } from './content-write.js';
 import type { TypedBlob } from './document.js';
 import type { Leased } from './lease.js';
 import { isIndex, isLayer, isManifest } from './media-type.js';

@@ -12,7 +12,8 @@ import { OCIRegistry } from '../generated/github.com/containerd/containerd/api/t
 import { Empty } from '../generated/google/protobuf/empty.js';
 import { packMessage, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
-import { findBlobs, openIngest } from './content.js';
+import { findBlobs } from './content.js';
+import { openIngest } from './content-write.js';
 import type { TypedBlob } from './document.js';
 import type { Image } from './image.js';
 import { getHostPlatform, ratePlatform } from './platform.js';

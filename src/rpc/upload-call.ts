@@ -75,11 +75,15 @@ export class UploadCall extends Duplex {
 
   #receive(data: Buffer): void {
     let rest = Buffer.concat([this.#received, data]);
-    while (rest.length >= PREFIX_BYTES) {
-      const end = PREFIX_BYTES + rest.readUInt32BE(1);
-      if (rest.length < end) break;
-      this.push(this.#deserialize(rest.subarray(PREFIX_BYTES, end)));
-      rest = rest.subarray(end);
+    try {
+      while (rest.length >= PREFIX_BYTES) {
+        const end = PREFIX_BYTES + rest.readUInt32BE(1);
+        if (rest.length < end) break;
+        this.push(this.#deserialize(rest.subarray(PREFIX_BYTES, end)));
+        rest = rest.subarray(end);
+      }
+    } catch (error) {
+      this.#fail(status.INTERNAL, `unreadable response: ${String(error)}`);
     }
     this.#received = rest;
   }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { ContentService } from '../../src/generated/github.com/containerd/containerd/api/services/content/v1/content.js';
-import { type BlobSource, readBlob, setLabels, writeBlob } from '../../src/image/content.js';
+import { readBlob, setLabels } from '../../src/image/content.js';
+import { type BlobSource, writeBlob } from '../../src/image/content-write.js';
 import { withOwnLease } from '../../src/image/lease.js';
 import { Channel } from '../../src/rpc/channel.js';
 import { observeApi } from '../support/api-state.js';

@@ -139,6 +139,18 @@ test('a server of something else', async () => {
   await expect(upload().responses[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'unavailable' });
 });
 
+test('an answer that cannot be read fails the call', async () => {
+  const channel = new Channel({ address, namespace: 'test' });
+  closers.push(() => channel.close());
+  await serve((call) => call.write(answer(1)));
+  const responseDeserialize = () => {
+    throw new RangeError('index out of range: 3 + 10 > 4');
+  };
+  const call = channel.upload({ ...ContentService.write, responseDeserialize });
+  const message = 'Content.Write: unreadable response: RangeError: index out of range: 3 + 10 > 4';
+  await expect(call.responses[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'unknown', message });
+});
+
 test('a cancellation reaches the server, also while it does not read', async () => {
   const state = { called: false, canceled: false };
   await serve((call) => {

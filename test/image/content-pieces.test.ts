@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { gatherPieces } from '../../src/image/content-write.js';
+import { gatherPieces } from '../../src/image/content-pieces.js';
 
 const MIB = 1024 * 1024;
 
