@@ -59,23 +59,24 @@ export function createConnector({ buildConnector }: typeof import('undici'), opt
   };
 }
 
-/** The next chunk as it came: a loop over the stream copies it into one with the chunk that is read meanwhile. */
-export async function takeChunk(body: Readable): Promise<Uint8Array | undefined> {
-  for (;;) {
-    const { readableLength } = body;
-    const chunk: Uint8Array | null = body.read(readableLength > 0 ? readableLength : undefined);
-    if (chunk !== null) return chunk;
-    if (body.readableEnded) return undefined;
-    if (body.destroyed) throw body.errored ?? new Error('ended before its end');
-    await new Promise<void>((resolve) => {
-      const events = ['readable', 'end', 'close'] as const;
-      const wake = () => {
-        for (const event of events) body.off(event, wake);
-        resolve();
-      };
-      for (const event of events) body.on(event, wake);
-    });
-  }
+/** The next chunk as it came: a read, or a loop over the stream, copies those that wait into one. */
+export function takeChunk(body: Readable): Promise<Uint8Array | undefined> {
+  return new Promise((resolve, reject) => {
+    const settle = (conclude: () => void) => {
+      body.pause();
+      body.off('data', take).off('end', end).off('close', end);
+      conclude();
+    };
+    const take = (chunk: Uint8Array) => settle(() => resolve(chunk));
+    const end = () =>
+      settle(() => {
+        if (body.readableEnded) resolve(undefined);
+        else reject(body.errored ?? new Error('ended before its end'));
+      });
+    if (body.readableEnded || body.destroyed) return end();
+    body.on('data', take).on('end', end).on('close', end);
+    body.resume();
+  });
 }
 
 /** Says that a chunk of a body, whole and for the first time, is not looked at any more: its memory is written over. */

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { HttpClient } from '../../../src/image/registry/http.js';
 
@@ -10,11 +11,14 @@ let server: Server;
 let origin: string;
 beforeAll(async () => {
   server = createServer(async (request, response) => {
-    const [, name, step] = (request.url ?? '').split('/');
+    const [, name, step, pauseMs] = (request.url ?? '').split('/');
     const data = blobs[Number(name)] ?? Buffer.alloc(0);
     response.setHeader('content-length', data.length);
     const pieces = async function* () {
-      for (let at = 0; at < data.length; at += Number(step)) yield data.subarray(at, at + Number(step));
+      for (let at = 0; at < data.length; at += Number(step)) {
+        yield data.subarray(at, at + Number(step));
+        if (pauseMs !== undefined) await sleep(Number(pauseMs));
+      }
     };
     // Ends with an error where the client leaves early.
     await pipeline(pieces, response).catch(() => undefined);
@@ -48,6 +52,25 @@ test('memory that is read into again holds nothing that is still looked at', { t
   } finally {
     await client.close();
   }
+});
+
+test('what comes in small parts to a slow reader is not copied, and takes a few pieces of memory', async () => {
+  const client = new HttpClient({ stallTimeoutMs: 30_000, plainHttp: [] });
+  const memory = new Set<ArrayBufferLike>();
+  let bytes = 0;
+  try {
+    const answer = await client.send({ method: 'GET', url: new URL(`${origin}/0/20000/1`), headers: {} });
+    for await (const chunk of client.readBody(answer, undefined)) {
+      memory.add(chunk.buffer);
+      bytes += chunk.length;
+      await sleep(10);
+    }
+  } finally {
+    await client.close();
+  }
+  expect(bytes).toBe(blobs[0]?.length);
+  // Two in turns, and those whose beginning was the head.
+  expect(memory.size).toBeLessThan(5);
 });
 
 test('a body that is left early leaves the next one alone', async () => {
