@@ -31,6 +31,18 @@ export async function setLabels(
   );
 }
 
+/** As `setLabels`, and writes only what is not so: a write waits for the disk that layers may be on their way to. */
+export async function ensureLabels(
+  channel: Channel,
+  digest: string,
+  labels: Labels,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const known = (await findBlob(channel, digest, { signal }))?.labels ?? {};
+  const missing = Object.entries(labels).filter(([key, value]) => known[key] !== value);
+  await setLabels(channel, digest, Object.fromEntries(missing), { signal });
+}
+
 /** Reads a whole blob into memory. Throws `not-found`, and `resource-exhausted` beyond `limit` bytes. */
 export async function readBlob(
   channel: Channel,

@@ -56,15 +56,25 @@ export async function acquireLease(
     () => channel.unary(LeasesService.create, { id, labels }),
     () => releaseLease(channel, id),
   );
+  // As names: what it holds once it holds until it goes.
+  const held = new Set<string>();
   return {
     channel: channel.withLease(id),
     async hold(resource) {
+      if (held.has(nameResource(resource))) return;
       await channel.unary(LeasesService.addResource, { id, resource }, { signal, idempotent: true });
+      held.add(nameResource(resource));
     },
     async list() {
-      return (await channel.unary(LeasesService.listResources, { id }, { signal })).resources;
+      const { resources } = await channel.unary(LeasesService.listResources, { id }, { signal });
+      for (const resource of resources) held.add(nameResource(resource));
+      return resources;
     },
   };
+}
+
+function nameResource({ type, id }: Resource): string {
+  return `${type} ${id}`;
 }
 
 async function releaseLease(channel: Channel, id: string): Promise<void> {

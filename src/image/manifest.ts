@@ -1,6 +1,6 @@
 import { DriverError, hasCode } from '../core/error.js';
 import type { Channel } from '../rpc/channel.js';
-import { type Labels, readBlob, setLabels } from './content.js';
+import { ensureLabels, type Labels, readBlob } from './content.js';
 import {
   type ConfigFile,
   type Descriptor,
@@ -86,7 +86,7 @@ export async function labelReferences(tree: ImageTree): Promise<void> {
       labels['containerd.io/gc.ref.content.config'] = manifest.config.digest;
       for (const [i, layer] of manifest.layers.entries()) labels[`containerd.io/gc.ref.content.l.${i}`] = layer.digest;
     }
-    await setLabels(channel, digest, labels, { signal });
+    await ensureLabels(channel, digest, labels, { signal });
   }
 }
 

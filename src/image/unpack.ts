@@ -5,7 +5,7 @@ import { DiffService } from '../generated/github.com/containerd/containerd/api/s
 import { SnapshotsService } from '../generated/github.com/containerd/containerd/api/services/snapshots/v1/snapshots.js';
 import type { Mount } from '../generated/github.com/containerd/containerd/api/types/mount.js';
 import type { Channel } from '../rpc/channel.js';
-import { setLabels } from './content.js';
+import { ensureLabels, setLabels } from './content.js';
 import type { TypedBlob } from './document.js';
 import { computeChainIds, type Image } from './image.js';
 import type { Leased } from './lease.js';
@@ -92,7 +92,7 @@ export async function unpackImage(leased: Leased, image: Image, work: UnpackWork
   }
   onLayer?.(image.layers.length);
   const labels = { [`containerd.io/gc.ref.snapshot.${snapshotter}`]: image.chainId };
-  await setLabels(leased.channel, image.configDigest, labels, { signal });
+  await ensureLabels(leased.channel, image.configDigest, labels, { signal });
 }
 
 /** One that is there is held before it counts: seen alone, it could be collected a moment later. */

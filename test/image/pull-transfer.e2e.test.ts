@@ -1,6 +1,6 @@
 /** Pulls whose layers the daemon downloads by itself. Its ends, kills and full disks are in pull-recovery, over the same image. */
 import { randomBytes } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { pullImage } from '../../src/image/pull.js';
 import type { PullOptions, PullProgress } from '../../src/image/pull-options.js';
 import { findSnapshot } from '../../src/image/snapshot.js';
@@ -71,6 +71,21 @@ transferred('layers that the daemon downloads', () => {
     proxy.reset();
     await expectSuccess();
     expect(proxy.seen.filter(isLayer)).toEqual([]);
+  });
+
+  test('leave two writes to the daemon: each waits for the disk that they are on their way to', async () => {
+    const unary = vi.spyOn(Channel.prototype, 'unary');
+    try {
+      await pullImage(channel, reference, options);
+      const calls = unary.mock.calls.map(([{ path }]) => path.split('.').at(-1));
+      const behind = calls.slice(calls.indexOf('Transfer/Transfer') + 1);
+      expect(
+        behind.filter((call) => /(AddResource|Create|Delete|Update|Remove|Prepare|Commit)$/.test(call ?? '')),
+      ).toEqual(['Images/Create', 'Leases/Delete']);
+    } finally {
+      unary.mockRestore();
+    }
+    await expectSuccess();
   });
 
   test('go on after a break', async () => {
