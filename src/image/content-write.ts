@@ -147,11 +147,11 @@ export async function openIngest(
   { digest, size }: Blob,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const call = channel.upload(ContentService.write, { signal });
+  const call = channel.duplex(ContentService.write, { signal });
   const answers = call.responses[Symbol.asyncIterator]();
   try {
-    const request = { ref, total: BigInt(size), expected: digest, action: WriteAction.STAT, offset: 0n, labels: {} };
-    await call.send(encodeWrite(request));
+    const [total, data] = [BigInt(size), Buffer.alloc(0)];
+    await call.send({ ref, total, expected: digest, action: WriteAction.STAT, offset: 0n, data, labels: {} });
     await answers.next();
     call.end();
     // The daemon's end of the call, by which it has unlocked the name.
