@@ -37,7 +37,7 @@ const reads =
   /\/(Get|List|ListPids|Stat|Mounts|Info|Status|ListStatuses|ListResources|Version|Plugins|Server|Check|Metrics|Usage|Wait)$/;
 
 /**
- * One connection to containerd, and the only place that speaks gRPC. Every service is called through the same three
+ * One connection to containerd, and the only place that speaks gRPC. Every service is called through the same few
  * verbs, with a method definition as the value: `channel.unary(TasksService.start, { containerId, execId: '' })`.
  */
 export class Channel {
@@ -46,10 +46,11 @@ export class Channel {
   readonly callTimeoutMs: number;
   readonly #client: Client;
   readonly #metadata = new Metadata();
+  readonly #uploads: Set<UploadCall>;
 
   constructor(
     { address, namespace, callTimeoutMs = CALL_TIMEOUT_MS }: ChannelOptions,
-    shared?: { client: Client; lease: string },
+    shared?: { client: Client; uploads: Set<UploadCall>; lease: string },
   ) {
     this.address = parseAddress(address);
     this.namespace = namespace;
@@ -66,13 +67,14 @@ export class Channel {
         'grpc.use_local_subchannel_pool': 1,
         'grpc.enable_retries': 0,
       });
+    this.#uploads = shared?.uploads ?? new Set();
     this.#metadata.set('containerd-namespace', namespace);
     if (shared !== undefined) this.#metadata.set('containerd-lease', shared.lease);
   }
 
   /** The same connection, with everything that it creates held by the lease. An unknown lease fails the first write. */
   withLease(lease: string): Channel {
-    return new Channel(this, { client: this.#client, lease });
+    return new Channel(this, { client: this.#client, uploads: this.#uploads, lease });
   }
 
   /** One request, one response. Rejects with DriverError only. */
@@ -174,12 +176,15 @@ export class Channel {
     { signal }: { signal?: AbortSignal | undefined } = {},
   ): Duplex<Buffer, Res> {
     const call = new UploadCall({ address: this.address, metadata: this.#metadata, method });
+    this.#uploads.add(call);
+    call.once('close', () => this.#uploads.delete(call));
     return new Duplex(call, describeMethod(method.path), signal);
   }
 
   /** Ends the connection; calls under way fail with `canceled`. Channels made by `withLease` share it. */
   close(): void {
     this.#client.close();
+    for (const call of this.#uploads) call.cancel();
   }
 }
 

@@ -56,13 +56,13 @@ export class UploadCall extends Duplex {
     prefix.writeUInt32BE(message.length, 1);
     this.#stream.cork();
     this.#stream.write(prefix);
-    // Why one fails is told by the end of the stream, which follows.
+    // Why it fails is told by the end of the stream, which follows.
     this.#stream.write(message, (error) => error ?? done());
     this.#stream.uncork();
   }
 
   override _final(done: () => void): void {
-    this.#stream.end(done);
+    this.#stream.end(() => done());
   }
 
   /** The few and small responses come as they are. */

@@ -151,6 +151,16 @@ test('an answer that cannot be read fails the call', async () => {
   await expect(call.responses[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'unknown', message });
 });
 
+test('a channel that is closed ends its uploads, and those of its leases', async () => {
+  await serve(() => undefined);
+  const channel = new Channel({ address, namespace: 'test' });
+  const calls = [channel, channel.withLease('held')].map((each) => each.upload(ContentService.write));
+  const ends = Promise.allSettled(calls.map((call) => call.responses[Symbol.asyncIterator]().next()));
+  channel.close();
+  const canceled = { status: 'rejected', reason: { code: 'canceled', operation: 'Content.Write' } };
+  expect(await ends).toMatchObject([canceled, canceled]);
+});
+
 test('a cancellation reaches the server, also while it does not read', async () => {
   const state = { called: false, canceled: false };
   await serve((call) => {
