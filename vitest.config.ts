@@ -56,7 +56,7 @@ export default defineConfig({
     // A run in which a filter matched nothing has shown nothing.
     passWithNoTests: false,
     // Where tests are slow, each is told as it ends.
-    reporters: [...(SLOWNESS > 1 ? ['verbose', new FailureReporter()] : ['default']), new SummaryReporter()],
+    reporters: [SLOWNESS > 1 ? 'verbose' : 'default', new FailureReporter(), new SummaryReporter()],
     projects: [
       {
         test: {

@@ -1,4 +1,4 @@
-/** Tells why a test failed when it has: a guest that is killed does not come to vitest's own list of failures. */
+/** Tells why a test failed when it has: a run that is killed does not come to vitest's own list of failures. */
 import type { Reporter, TestCase } from 'vitest/node';
 
 export class FailureReporter implements Reporter {
