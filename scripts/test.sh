@@ -67,7 +67,7 @@ run_task_executor() {
 }
 
 run_stdio() {
-  CADRE_TEST_EXECUTOR=supervisor run_tests node kata-2.1 -- test/session/{contract,main,attach,exec-input,exec-spawn}.e2e
+  CADRE_TEST_EXECUTOR=supervisor run_tests node kata-{1.6,1.7,2.1} -- test/session/{contract,main,attach,exec-input,exec-spawn}.e2e
 }
 
 # Why the guest cannot run here; nothing where it can.
@@ -107,7 +107,7 @@ case ${1:-} in
     run_tests node_modules/node-24/bin/node unit containerd-2.1
     run_in_time 'containerd 2.1 behind the recording shim' 45 run_tests node kata-2.1
     run_in_time 'a machine with cgroup v2 and AppArmor' 40 run_guest
-    run_in_time 'containerd 2.1, supervisors over stdio' 10 run_stdio
+    run_in_time 'supervisors over stdio' 20 run_stdio
     run_in_time "fuzz of the supervisor's channel, with sanitizers" 5 npm run --silent fuzz -- --seconds 2 --native
     run_in_time 'containerd 1.6, commands started by containerd' 20 run_task_executor
     run_in_time 'containerd 1.7' 85 run_tests node containerd-1.7 kata-1.7
