@@ -38,6 +38,7 @@ export async function ensureLabels(
   labels: Labels,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
+  if (Object.keys(labels).length === 0) return;
   const known = (await findBlob(channel, digest, { signal }))?.labels ?? {};
   const missing = Object.entries(labels).filter(([key, value]) => known[key] !== value);
   await setLabels(channel, digest, Object.fromEntries(missing), { signal });
