@@ -20,7 +20,7 @@
 struct job *jobs;
 static size_t count_of_jobs;
 
-/* What the reaper tells: when the command runs (or cannot), and when it has ended. The command tells its birth itself. */
+/* What the reaper tells: when the command runs (or cannot), and when it has ended. A command tells its birth itself. */
 struct report {
   uint32_t what; /* BORN, STARTED, FAILED, EXITED, or DONE: nothing is left of it */
   uint32_t value, more;
@@ -62,7 +62,8 @@ static void close_from(unsigned first) {
 }
 
 static _Noreturn void become(const struct plan *plan, pid_t reaper) {
-  tell(plan->status, BORN, (uint32_t)getpid(), (uint32_t)reaper);
+  /* Its reaper stands still until it runs (vfork(2)), and does not when it serves files. */
+  if (!plan->files) tell(plan->status, BORN, (uint32_t)getpid(), (uint32_t)reaper);
   setsid();
   if (plan->terminal) ioctl(plan->input, TIOCSCTTY, 0);
   dup2(plan->input, 0);
@@ -89,6 +90,7 @@ static _Noreturn void reap(const struct plan *plan) {
   failure.error = 0;
   pid_t own = getpid(), pid = plan->files ? fork() : vfork();
   if (pid == 0) become(plan, own);
+  if (pid > 0 && plan->files) tell(plan->status, BORN, (uint32_t)pid, (uint32_t)own);
   if (pid < 0) tell(plan->status, FAILED, (uint32_t)errno, STAGE_FORK);
   else if (failure.error != 0) tell(plan->status, FAILED, (uint32_t)failure.error, failure.stage);
   else tell(plan->status, STARTED, 0, 0);
@@ -157,6 +159,8 @@ static bool open_streams(const struct command *command, int theirs[4], int ours[
   for (int index = 0; index < 4; index++) theirs[index] = ours[index] = -1;
   if (pipe2(pair, O_CLOEXEC) != 0) return false;
   ours[3] = pair[0], theirs[3] = pair[1];
+  /* What epoll(7) tells of it may have been read by job_reaped before. */
+  fcntl(pair[0], F_SETFL, O_NONBLOCK);
   if (command->flags & WITH_TERMINAL) {
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK);
     if (master < 0) return false;
@@ -321,6 +325,7 @@ static void on_status(void *subject, uint32_t events) {
   struct job *job = subject;
   struct report report;
   ssize_t size = read(job->status.fd, &report, sizeof report);
+  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (size != (ssize_t)sizeof report) {
     watch_close(&job->status);
     /* Something inside killed the reaper: its command is our child now, unless it had ended before without a word. */

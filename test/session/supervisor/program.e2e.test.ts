@@ -149,6 +149,27 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     link.close();
   });
 
+  test('commands that end while files are written hold up nothing', async () => {
+    await using program = await Program.start();
+    const link = await program.open();
+    const directory = await mkdtemp(join(tmpdir(), 'served-'));
+    const text = Buffer.concat([encodeNumbers(4), Buffer.from('text'), encodeNumbers(0)]);
+    const write = async () => (await program.serve(link, ['write', join(directory, 'a'), '-'], text)).code;
+    const run = async () => {
+      const process = await program.run(link, 'exit 7');
+      const { code } = await process.exited;
+      await process.release();
+      return code;
+    };
+    // An end and a start that the supervisor hears of by one call of epoll_wait(2) are met within some hundred.
+    const repeat = async (act: () => Promise<number>, code: number) => {
+      for (let round = 0; round < 300; round++) expect(await act()).toBe(code);
+    };
+    await Promise.all([repeat(run, 7), repeat(write, 0), repeat(run, 7), repeat(write, 0)]);
+    expect((await program.serve(link, ['rm', directory, 'recursive'])).code).toBe(0);
+    link.close();
+  });
+
   test(`a host that sends anything at all ends its connection and nothing else (CADRE_SEED=${seed})`, async () => {
     await using program = await Program.start();
     const link = await program.open();
