@@ -133,9 +133,9 @@ export class Execution implements AsyncIterable<OutputChunk>, AsyncDisposable {
 
   /**
    * Leaves the command running without us, its deadline with it; `session.executions.connect(execId)` takes it up
-   * again. Until then it waits when it has written more than a pipe holds; when it ends before, what a pipe holds is
-   * lost, its exit code is not. A loop over the output that is under way
-   * ends with what was read so far; apart from that this object is of no use afterwards.
+   * again, with the output that nobody has read here. Until then it waits when it has written more than a pipe holds.
+   * Where containerd has started it and it ends before, what a pipe holds is lost, its exit code is not. A loop over the
+   * output that is under way ends with what was read so far; apart from that this object is of no use afterwards.
    */
   async detach(): Promise<void> {
     this.#detached = new DriverError('canceled', `exec ${this.execId} is detached`, { operation: 'exec' });

@@ -189,6 +189,14 @@ describe('detach and connect', () => {
     expect(await again.result()).toMatchObject({ exitCode: 0, stdout: `${hash}  -\n` });
   });
 
+  test('what nobody has read by then is for whoever takes it up', async () => {
+    const execution = await spawn(`echo one; echo err >&2; sleep ${relax(600) / 1000}; echo two; exit 6`);
+    await sleep(relax(300));
+    await execution.detach();
+    const again = await session.executions.connect(execution.execId);
+    expect(await again.result()).toMatchObject({ exitCode: 6, stdout: 'one\ntwo\n', stderr: 'err\n' });
+  });
+
   test('one that was taken up again can be killed, tree and all', async ({ skip }) => {
     skip(context.isKata, unseen);
     const execution = await spawn('sleep 1237 & setsid sleep 1238 & wait');

@@ -131,7 +131,7 @@ export class RemoteProcess implements ExecProcess {
 
   detach(): void {
     this.#input?.letGo();
-    for (const output of this.#outputs) output.letGo();
+    for (const output of this.#outputs) output.leave();
     if (this.#link.isOpen) this.#link.send(request.detach, this.#stream);
     this.#link.unsubscribe(this.#stream);
   }

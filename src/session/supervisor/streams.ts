@@ -70,7 +70,19 @@ export class RemoteOutput implements Outlet {
     if (this.#stream?.destroyed === false) this.#stream.push(null);
   }
 
-  /** What came is still to be had, the rest is the next reader's. */
+  /** For another reader: all of it, where nobody has begun to read here. */
+  leave(): void {
+    const stream = this.#stream;
+    const isRead = stream?.readableFlowing || stream?.readableDidRead || (stream?.listenerCount('readable') ?? 0) > 0;
+    if (stream !== undefined && !isRead) {
+      this.#untold -= stream.readableLength;
+      this.#stream = undefined;
+      stream.destroy();
+    }
+    this.letGo();
+  }
+
+  /** What came is still to be had, the rest is not. */
   letGo(): void {
     const came = this.#untold;
     this.#untold = 0;
