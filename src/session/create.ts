@@ -23,6 +23,7 @@ import { describeCreation, isLeaseOurs, isStillOurs } from './claim.js';
 import type { SessionContext } from './context.js';
 import { makeDirectory } from './directory.js';
 import { holdSources, nameHeld } from './held.js';
+import { lockName } from './id-lock.js';
 import { prepareIo } from './main-io.js';
 import { startMain } from './main-start.js';
 import { checkMounts } from './mount-check.js';
@@ -30,7 +31,7 @@ import { connectNetwork, enforceNetwork, prepareNetwork, removeSessionFiles } fr
 import { type BindRequest, pinSources } from './pins.js';
 import { assertNameIsFree } from './pool/name.js';
 import { buildExtension, buildLabels, EXTENSION, packSpec, type SessionRecord } from './record.js';
-import { clearDead, removeOldFiles, removeStuckTask } from './remove.js';
+import { clearDead, removeStuckTask } from './remove.js';
 import { hasSecretsMount, writeSecrets } from './secrets.js';
 import { Session } from './session.js';
 import { packShimOptions } from './shim-options.js';
@@ -114,27 +115,26 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const { id } = record;
   const { userns } = record.asked.policy;
   const leased = channel.withLease(id);
-  const whenOurs = async (remove: () => Promise<void>) => {
-    if (await isStillOurs(channel, record)) await remove();
-  };
-
-  await undo.acquire(
-    'lease',
-    () =>
-      channel.unary(LeasesService.create, {
-        id,
-        labels: {
-          ...describeCreation(record),
-          'containerd.io/gc.expire': new Date(Date.now() + LEASE_MS).toISOString(),
-        },
-      }),
-    async () => {
-      if (await isLeaseOurs(channel, record)) await removeLease(channel, id);
-    },
-  );
-
-  checkAborted(signal);
-  await assertNameIsFree(channel, record);
+  const whenOurs = (remove: () => Promise<void>) =>
+    lockName(context, record, async () => {
+      if (await isStillOurs(channel, record)) await remove();
+    });
+  const lease = () =>
+    undo.acquire(
+      'lease',
+      () =>
+        channel.unary(LeasesService.create, {
+          id,
+          labels: {
+            ...describeCreation(record),
+            'containerd.io/gc.expire': new Date(Date.now() + LEASE_MS).toISOString(),
+          },
+        }),
+      () =>
+        lockName(context, record, async () => {
+          if (await isLeaseOurs(channel, record)) await removeLease(channel, id);
+        }),
+    );
   const isRandom = record.name === undefined;
   // What has a random id is no one else's, so that nothing need wait for the proof that it is ours.
   const options = { isIndependent: isRandom };
@@ -154,7 +154,8 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       await connecting?.catch(() => undefined);
       await whenOurs(() => removeSessionFiles(context, id));
     };
-    if (!isRandom) await removeOldFiles(context, id);
+    // Of an earlier session, which may be all that is left: what it had of containerd is collected without its record.
+    if (!isRandom) await removeSessionFiles(context, id);
     undo.defer('directory', removeFiles, options);
     await makeDirectory(directory);
     // Goes with the directory, as does what it is plugged into, by far the longest beside the task.
@@ -183,13 +184,17 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     return { owner, own, spec };
   };
   const known = isRandom && base === undefined ? context.userFiles.get(image.chainId) : undefined;
-  const [rootfs, { owner, own, spec }] =
-    known === undefined
-      ? // After the snapshot, which shows that no one else has the id: the directory of a name may be a live session's.
-        await prepare().then(
-          async (made) => [made, await recordSession(await findUserFiles(context, request, made))] as const,
-        )
-      : await settle([prepare(), recordSession(known)]);
+  const begin = async () => {
+    await lease();
+    checkAborted(signal);
+    await assertNameIsFree(channel, record);
+    if (known !== undefined) return settle([prepare(), recordSession(known)]);
+    // After the snapshot, which shows that no one else has the id: the directory of a name may be a live session's.
+    const made = await prepare();
+    return [made, await recordSession(await findUserFiles(context, request, made))] as const;
+  };
+  // From the lease to the record, by both of which others see that it is there.
+  const [rootfs, { owner, own, spec }] = await lockName(context, record, begin);
 
   checkIdMap(rootfs, userns);
   await takeVolumes(context, record.volumes ?? [], mapUser(owner, userns));

@@ -1,7 +1,5 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCode } from '../core/error.js';
-import { withLock } from '../core/lock.js';
 import { ContainersService } from '../generated/github.com/containerd/containerd/api/services/containers/v1/containers.js';
 import { removeRootfs } from '../image/rootfs.js';
 import { classifyRuntime } from '../policy/runtimes.js';
@@ -13,6 +11,7 @@ import type { SessionContext } from './context.js';
 import { drainFifos } from './fifo-drain.js';
 import { findByName } from './find.js';
 import { endGuest } from './guest.js';
+import { lockId, lockName } from './id-lock.js';
 import { endOwnShims } from './leftovers.js';
 import { removeSessionFiles } from './network.js';
 import { type SessionRecord, SPEC_TYPE } from './record.js';
@@ -22,9 +21,7 @@ import { noteUse } from './volume-directory.js';
 
 /** Everything that a session's creation acquires, in the order of its undo. */
 export async function removeSession(context: SessionContext, record: SessionRecord): Promise<void> {
-  // The id of a name comes again, and two that remove it must not take a later session's for what they came for.
-  if (record.name === undefined) await unmakeSession(context, record);
-  else await withLock(nameLock(context, record.id), () => unmakeSession(context, record));
+  await lockName(context, record, () => unmakeSession(context, record));
 }
 
 async function unmakeSession(context: SessionContext, record: SessionRecord): Promise<void> {
@@ -44,23 +41,9 @@ async function unmakeSession(context: SessionContext, record: SessionRecord): Pr
   await unmakeDeadLease(channel, id);
 }
 
-/** Held by whoever takes away, or takes over, what has the id. */
-export function nameLock({ channel: { address, namespace } }: SessionContext, id: string): string[] {
-  return [address, namespace, id];
-}
-
 /** What is left of a session without a record: its files, its snapshot and the lease of its creation. */
 export function removeRemains(context: SessionContext, id: string): Promise<boolean> {
-  return withLock(nameLock(context, id), () => unmakeRemains(context, id));
-}
-
-/**
- * Files of an earlier session of the id, for whoever has it now. They may be all that is left: what it had of containerd is
- * collected when its record is gone.
- */
-export async function removeOldFiles(context: SessionContext, id: string): Promise<void> {
-  if (!existsSync(join(context.directory, id))) return;
-  await withLock(nameLock(context, id), () => removeSessionFiles(context, id));
+  return lockId(context, id, () => unmakeRemains(context, id));
 }
 
 async function unmakeRemains(context: SessionContext, id: string): Promise<boolean> {
@@ -80,7 +63,7 @@ async function unmakeRemains(context: SessionContext, id: string): Promise<boole
 
 /** The lease of a creation whose process has ended, whether the session of the id is its own or not. */
 export function removeDeadLease(context: SessionContext, id: string): Promise<boolean> {
-  return withLock(nameLock(context, id), () => unmakeDeadLease(context.channel, id));
+  return lockId(context, id, () => unmakeDeadLease(context.channel, id));
 }
 
 async function unmakeDeadLease(channel: Channel, id: string): Promise<boolean> {

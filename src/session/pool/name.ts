@@ -6,6 +6,7 @@ import type { Channel } from '../../rpc/channel.js';
 import { describeCreation } from '../claim.js';
 import type { SessionContext } from '../context.js';
 import { findByName } from '../find.js';
+import { lockId } from '../id-lock.js';
 import type { SessionRecord } from '../record.js';
 import { clearDead } from '../remove.js';
 import { removeLease } from '../teardown.js';
@@ -41,15 +42,16 @@ export async function withName<T>(
 }
 
 async function attempt<T>(
-  { channel, owner }: SessionContext,
+  context: SessionContext,
   { id, name }: { id: string; name: string },
   work: () => Promise<T>,
 ): Promise<T> {
+  const { channel, owner } = context;
   return withCleanup(async (undo) => {
     const labels = describeCreation({ owner, createdAt: new Date() });
     await undo.acquire(
       'lease',
-      () => channel.unary(LeasesService.create, { id, labels }),
+      () => lockId(context, id, () => channel.unary(LeasesService.create, { id, labels })),
       () => removeLease(channel, id),
     );
     if ((await findByName(channel, name)) !== undefined) throw describeHolder(name);

@@ -1,14 +1,14 @@
 import { join } from 'node:path';
-import { withLock } from '../../core/lock.js';
 import { isOwnerAlive } from '../../core/owner.js';
 import { isLive } from '../claim.js';
 import { openSession } from '../connect.js';
 import type { SessionContext } from '../context.js';
 import { findById, listRecords, readSpec } from '../find.js';
+import { lockId } from '../id-lock.js';
 import { setLabel } from '../labels.js';
 import { enforceNetwork } from '../network.js';
 import { LABEL, type PoolPlace, type SessionRecord } from '../record.js';
-import { nameLock, removeSession } from '../remove.js';
+import { removeSession } from '../remove.js';
 import { readTask } from '../task.js';
 import type { IdleSession } from './idle.js';
 import { takeTicket } from './ticket.js';
@@ -21,7 +21,7 @@ export async function adoptIdle(context: SessionContext, place: PoolPlace): Prom
   const filter = `labels."${LABEL.pool}"==${JSON.stringify(place.name)},labels."${LABEL.poolKey}"==${place.key}`;
   for (const { record } of await listRecords(context.channel, filter)) {
     if (!isFree(context, record, place)) continue;
-    const idle = await withLock(nameLock(context, record.id), () => adopt(context, record.id, place));
+    const idle = await lockId(context, record.id, () => adopt(context, record.id, place));
     if (idle !== undefined) return idle;
   }
   return undefined;
@@ -52,7 +52,7 @@ function isFree({ owner }: SessionContext, { pool, ...record }: SessionRecord, p
 /** Whether one that this process made for a pool is another's by now. */
 export async function isAdopted(context: SessionContext, id: string): Promise<boolean> {
   // Who adopts has the lock from before the ticket is gone until the owner is another.
-  return withLock(nameLock(context, id), async () => {
+  return lockId(context, id, async () => {
     const found = await findById(context.channel, id);
     return found !== undefined && found.record.owner !== context.owner;
   });
@@ -60,7 +60,7 @@ export async function isAdopted(context: SessionContext, id: string): Promise<bo
 
 /** Removes one that nobody has taken and nobody can any more. False when someone has. */
 export async function reapIdle(context: SessionContext, id: string): Promise<boolean> {
-  return withLock(nameLock(context, id), async () => {
+  return lockId(context, id, async () => {
     const found = await findById(context.channel, id);
     if (found?.record.pool === undefined || isLive({ record: found.record })) return false;
     await removeSession(context, found.record);

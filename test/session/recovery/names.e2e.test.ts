@@ -109,6 +109,23 @@ test('files of an earlier session, of which nothing else is left, are in no late
   expect(await settle(scope, before)).toEqual(before);
 });
 
+test('two that make and destroy a name again and again do each, or are told that it is there', async () => {
+  const before = await observe(scope);
+  await using worker = new Worker(options);
+  // What comes free is taken again while the other one still looks at whose it was.
+  const repeat = async (turn: () => Promise<unknown>) => {
+    for (let round = 0; round < 60; round++) {
+      await turn().catch((error) => expect(`${error.code}: ${error.message}`).toBe(refused));
+    }
+  };
+  const refused = 'already-exists: there is a session ours already';
+  const make = async () => (await provider.createSession({ name: 'ours' })).destroy();
+  const makeElsewhere = async () => worker.tell('destroy', await worker.tell('create', { name: 'ours' }));
+  await Promise.all([repeat(make), repeat(make), repeat(makeElsewhere)]);
+  await make();
+  expect(await settle(scope, before)).toEqual(before);
+});
+
 test('a handle of an earlier session does no harm to a later one of the name', async () => {
   await using worker = new Worker(options);
   const earlier = await provider.createSession({ name: 'again' });
