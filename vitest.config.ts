@@ -17,7 +17,17 @@ const PACKAGE = process.env.CADRE_TEST_PACKAGE;
 const POLL_MS = relax(5_000);
 
 /** What holds of a session whatever runs it, once more through the recording shim (test/support/recording-shim) and crun. */
-const SESSIONS = ['contract', 'lifecycle', 'main', 'logs', 'attach', 'exec-input', 'exec-options', 'exec-spawn'];
+const SESSIONS = [
+  'contract',
+  'lifecycle',
+  'main',
+  'logs',
+  'attach',
+  'at-once',
+  'exec-input',
+  'exec-options',
+  'exec-spawn',
+];
 /** More of it, on one generation, as that matters to none. What is not here is told of in docs/testing.md. */
 const MORE = [
   'audit/audit',

@@ -63,11 +63,11 @@ run_in_time() {
 }
 
 run_task_executor() {
-  CADRE_TEST_EXECUTOR=task run_tests node containerd-1.6 -- test/session/{exec-,lifecycle,main,logs.,attach,secrets,verify,stats,fork.,audit,contract} test/provider/framework test/abuse
+  CADRE_TEST_EXECUTOR=task run_tests node containerd-1.6 -- test/session/{exec-,at-once,lifecycle,main,logs.,attach,secrets,verify,stats,fork.,audit,contract} test/provider/framework test/abuse
 }
 
 run_stdio() {
-  CADRE_TEST_EXECUTOR=supervisor run_tests node kata-{1.6,1.7,2.1} -- test/session/{contract,main,attach,exec-input,exec-spawn}.e2e
+  CADRE_TEST_EXECUTOR=supervisor run_tests node kata-{1.6,1.7,2.1} -- test/session/{contract,main,attach,at-once,exec-input,exec-spawn}.e2e
 }
 
 # Why the guest cannot run here; nothing where it can.

@@ -60,6 +60,11 @@ export function isLive(claim: Claim, now = new Date()): boolean {
   return record.expiresAt === undefined ? isOwnerAlive(record.owner) : record.expiresAt > now;
 }
 
+/** Whether nobody has the id, or whoever had it has gone before there was a record. */
+export function isUnclaimed(claim: Claim): boolean {
+  return claim.record === undefined && !isLive(claim);
+}
+
 /**
  * Whether what has the record's id is still the record's. A name comes again, and a session of the name that began
  * later must stay unharmed; other ids are random.

@@ -30,7 +30,7 @@ export function listProcesses(): number[] {
     .filter((pid) => pid > 0);
 }
 
-/** What one thread of a process started and is there, the latest last (proc_pid_children(5)). */
+/** What one thread of a process started and is there, the latest last; one may be missing while others end (proc_pid_children(5)). */
 export function listChildren(pid: number, thread = pid): number[] {
   const children = readOptional(`/proc/${pid}/task/${thread}/children`) ?? '';
   return children.split(' ').filter(Boolean).map(Number);

@@ -7,7 +7,7 @@ import { listUnfinishedForks } from '../image/fork-point.js';
 import { listSnapshots } from '../image/snapshot.js';
 import { removeIdleNetwork } from '../network/networks.js';
 import { describeFailure } from './audit/auditor.js';
-import { isLive, listCreations, readClaim } from './claim.js';
+import { isLive, isUnclaimed, listCreations, readClaim } from './claim.js';
 import { readFifoOwner, type SessionContext } from './context.js';
 import { removeDirectory } from './directory.js';
 import { listIds, listSpares, scanRecords } from './find.js';
@@ -146,8 +146,7 @@ export async function reapLeftovers(
     if (!isLeftAlone(shim)) continue;
     await attempt('shim', report.shims, shim.pid, async () => {
       // Its id may have come again, and with it be given this shim.
-      const claim = await readClaim(channel, shim.id);
-      if (claim.record !== undefined || isLive(claim)) return false;
+      if (!isUnclaimed(await readClaim(channel, shim.id))) return false;
       await endShim(shim);
       await removeBundle(shim);
       await endGuest(shim);

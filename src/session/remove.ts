@@ -6,7 +6,7 @@ import { classifyRuntime } from '../policy/runtimes.js';
 import { packJson } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import { RUNC } from '../spec/runtime.js';
-import { isLive, isStillOurs, readClaim } from './claim.js';
+import { isLive, isStillOurs, isUnclaimed, readClaim } from './claim.js';
 import type { SessionContext } from './context.js';
 import { drainFifos } from './fifo-drain.js';
 import { findByName } from './find.js';
@@ -54,8 +54,7 @@ async function unmakeRemains(context: SessionContext, id: string): Promise<boole
     () => removeLease(channel, id),
   ];
   for (const step of steps) {
-    const claim = await readClaim(channel, id);
-    if (claim.record !== undefined || isLive(claim)) return false;
+    if (!isUnclaimed(await readClaim(channel, id))) return false;
     await step();
   }
   return true;

@@ -5,6 +5,8 @@ import type { HostPids } from './process.js';
 
 /** The two clocks are not read at once. */
 const MARGIN_TICKS = 2;
+/** For one that is not among the children: of two that are next to each other the end of one can hide the other. */
+const LOOKS = 4;
 
 /**
  * What runs below the session's first process, by the numbers that the session has for it. A number of the session's own
@@ -22,8 +24,12 @@ export function findPids({ pid: init, cgroup }: Init, inside: HostPids, at: numb
 /** 0 when it is no more, or where this host does not see the session's processes. */
 function findChild(parent: number, number: number, latest: number): number {
   const isIt = (child: number) => readNumber(child) === number && (readStat(child)?.startTime ?? latest + 1) <= latest;
-  // Mostly the latest is looked for.
-  return listChildren(parent).reverse().find(isIt) ?? 0;
+  for (let look = 0; look < LOOKS; look++) {
+    // Mostly the latest is looked for.
+    const found = listChildren(parent).reverse().find(isIt);
+    if (found !== undefined) return found;
+  }
+  return 0;
 }
 
 function readNumber(pid: number): number {
