@@ -12,8 +12,8 @@ const PAUSE_MS = 10;
 const turns = new KeyedGate(1);
 
 /**
- * One at a time among all processes of this host, whatever becomes of them: the lock is an abstract socket (unix(7)),
- * which only one process can bind and which the kernel frees when that ends. A file would outlive a process that is
+ * One at a time among all processes of this network namespace, whatever becomes of them: the lock is an abstract socket
+ * (unix(7)), which only one process can bind and which the kernel frees when that ends. A file would outlive a process that is
  * killed, and of two that find it stale the slower one would take it from the faster.
  */
 export async function withLock<T>(name: readonly string[], work: () => Promise<T>): Promise<T> {

@@ -25,7 +25,11 @@ const unknownTexts: [RegExp, ErrorCode][] = [
   [/no space left on device|disk quota exceeded/, 'resource-exhausted'],
   [/context deadline exceeded/, 'deadline-exceeded'],
   [/context canceled/, 'canceled'],
-  [/cannot (exec|delete|start|pause|resume|kill|create)[^:]* (in a|a|in) \w+ (state|process)/, 'failed-precondition'],
+  [
+    /cannot (exec|delete|start|pause|resume|kill|create|update)[^:]* (in a|a|in) \w+ (state|process|container)/,
+    'failed-precondition',
+  ],
+  [/container not running/, 'failed-precondition'],
 ];
 
 interface WireError {

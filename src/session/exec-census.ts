@@ -34,6 +34,8 @@ export interface CensusParts {
   init: () => Init;
   /** As it is now. */
   renewInit: () => Promise<Init>;
+  /** Runs `work` while nobody else freezes or thaws the session. */
+  lockFreezer: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 /** Which execs of a session run, and beside whom: by that a kill tells whose an orphan is, and an OOM kill finds its exec. */
@@ -130,7 +132,8 @@ export class ExecCensus {
       const root = running?.root ?? { ...init, pid: process.pid };
       const alone = running?.root !== undefined && running.alone;
       const reaper = process.reaper === undefined ? undefined : readStat(process.reaper);
-      const report = await killTree(cgroup, { initPid, root, mark: `${MARK}=${process.execId}`, alone, reaper });
+      const tree = { initPid, root, mark: `${MARK}=${process.execId}`, alone, reaper };
+      const report = await this.#parts.lockFreezer(() => killTree(cgroup, tree));
       if (cgroup.isFrozen() && report.killed.includes(process.pid)) process.assumeKilled?.();
       return report;
     });

@@ -3,7 +3,7 @@ import type { SessionContext } from './context.js';
 import type { SessionRecord } from './record.js';
 
 /**
- * Alone of all processes of this host with what bears the id. containerd removes by name and compares nothing: between a look
+ * Alone of all processes (`withLock`) with what bears the id. containerd removes by name and compares nothing: between a look
  * at whose something is and its removal nobody else may come to have it.
  */
 export function lockId<T>(context: SessionContext, id: string, work: () => Promise<T>): Promise<T> {

@@ -10,9 +10,10 @@ import type { Channel } from '../rpc/channel.js';
 import type { SessionContext } from './context.js';
 import { findById } from './find.js';
 import { setLabel } from './labels.js';
+import { type Frozen, pauseTask, resumeTask } from './pause.js';
 import { LABEL, type SessionRecord } from './record.js';
 import { settleSpare } from './spare.js';
-import { pauseTask, readMounts, readTask, resumeTask, type TaskState } from './task.js';
+import { hasStopped, readMounts, readTask, type TaskState } from './task.js';
 
 /**
  * Runs `work` while no other process starts, forks or commits the session, and with its record and its root file system in
@@ -78,7 +79,7 @@ export function refuseMapped({ id, asked }: SessionRecord, operation: string): v
  * who paused it meanwhile: `endPause` is for a process that came to its end in between.
  */
 export async function whileStill<T>(channel: Channel, id: string, work: (state: TaskState) => Promise<T>): Promise<T> {
-  const { state } = await readTask(channel, id);
+  const { state, pid } = await readTask(channel, id);
   if (state !== 'running') return work(state);
   return withCleanup(async (undo) => {
     await undo.acquire(
@@ -86,11 +87,16 @@ export async function whileStill<T>(channel: Channel, id: string, work: (state: 
       () => markPause(channel, id, describeOwner()),
       () => markPause(channel, id, ''),
     );
-    await undo.acquire(
-      'pause',
-      () => pauseTask(channel, id),
-      () => resume(channel, id),
-    );
+    try {
+      await undo.acquire(
+        'pause',
+        () => pauseTask(channel, id),
+        () => resume(channel, { id, pid }),
+      );
+    } catch (error) {
+      if (!(await hasStopped(channel, id))) throw error;
+      return work('stopped');
+    }
     return work('paused');
   });
 }
@@ -113,17 +119,18 @@ export function endPause(context: SessionContext, record: SessionRecord): Promis
   return withRootfs(context, record, async () => {
     const found = await findById(channel, id);
     if (found === undefined || !isLeftPaused(found.container)) return false;
-    if ((await readTask(channel, id)).state === 'paused') await resume(channel, id);
+    const { state, pid } = await readTask(channel, id);
+    if (state === 'paused') await resume(channel, { id, pid });
     await markPause(channel, id, '');
     return true;
   });
 }
 
 /** One that was killed or resumed meanwhile has nothing to be resumed. Any other is not left paused by one lost call. */
-async function resume(channel: Channel, id: string): Promise<void> {
+async function resume(channel: Channel, frozen: Frozen): Promise<void> {
   try {
-    await resumeTask(channel, id);
+    await resumeTask(channel, frozen);
   } catch {
-    if ((await readTask(channel, id)).state === 'paused') await resumeTask(channel, id);
+    if ((await readTask(channel, frozen.id)).state === 'paused') await resumeTask(channel, frozen);
   }
 }

@@ -15,6 +15,7 @@ import { Life } from './life.js';
 import { keepTrimmed } from './logs.js';
 import { restartMain } from './main-start.js';
 import { findForwardTarget } from './network.js';
+import { lockFreezer, resumeTask } from './pause.js';
 import type { ExecutorName, SessionRecord } from './record.js';
 import { RunningExecs } from './running-execs.js';
 import { nameSocket } from './supervisor/door.js';
@@ -72,6 +73,7 @@ export class SessionState {
       spec: () => this.#spec,
       hasCommand: record.command !== undefined,
       init: () => this.#init,
+      lockFreezer: (work) => lockFreezer(this.channel, this.#record.id, work),
       renewInit: () => this.renewInit(),
       resolveUser: cacheUsers(() => readMounts(context.channel, record.snapshotter, record.id)),
       assertAlive: () => this.life.assert(),
@@ -106,6 +108,12 @@ export class SessionState {
 
   get directory(): string {
     return join(this.context.directory, this.#record.id);
+  }
+
+  /** Thaws what a pause froze. */
+  async resume(): Promise<void> {
+    const { pid } = await this.renewInit();
+    await resumeTask(this.channel, { id: this.#record.id, pid });
   }
 
   /** The init as it is now: another process may have started the session again since, and on another runtime. */

@@ -17,10 +17,11 @@ import type { LogOptions } from './logs.js';
 import { readSessionLogs } from './main-end.js';
 import { checkMainOptions } from './main-options.js';
 import { listPublished } from './network.js';
+import { pauseTask } from './pause.js';
 import { Removal } from './removal.js';
 import { type SessionParts, SessionState } from './session-state.js';
 import { readStats, type SessionStats, type WatchStatsOptions, watchStats } from './stats.js';
-import { pauseTask, resumeTask, type StartOptions, type StopOptions } from './task.js';
+import type { StartOptions, StopOptions } from './task.js';
 import { updateSession } from './update.js';
 import type { Attestation } from './verify/check.js';
 import { verifySession } from './verify/verify.js';
@@ -163,8 +164,8 @@ export class Session implements AsyncDisposable {
 
   /** Thaws what `pause` froze. */
   async resume(): Promise<void> {
-    const { audit, channel, life } = this.#state;
-    await audit.run({ action: 'resume' }, () => life.while(() => resumeTask(channel, this.sessionId)));
+    const { audit, life } = this.#state;
+    await audit.run({ action: 'resume' }, () => life.while(() => this.#state.resume()));
   }
 
   /**

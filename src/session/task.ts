@@ -16,6 +16,7 @@ import { findCgroup, type SessionCgroup } from './cgroup.js';
 import type { SessionContext } from './context.js';
 import { type KillReport, waitUntilGone } from './kill-tree.js';
 import { endOwnShims } from './leftovers.js';
+import { resumeTask } from './pause.js';
 import { readStat } from './proc.js';
 import type { SessionRecord } from './record.js';
 import { removeTask } from './teardown.js';
@@ -120,6 +121,11 @@ export async function readTask(channel: Channel, id: string): Promise<TaskInfo> 
   }
 }
 
+/** Of one that ran a moment ago, and fails for whatever that may be the reason of. */
+export async function hasStopped(channel: Channel, id: string): Promise<boolean> {
+  return (await readTask(channel, id)).state === 'stopped';
+}
+
 /** False where the daemon is away: what runs in the session needs none. */
 export async function isTaskPaused(channel: Channel, containerId: string): Promise<boolean> {
   try {
@@ -129,14 +135,6 @@ export async function isTaskPaused(channel: Channel, containerId: string): Promi
     if (isDaemonAway(error) || hasCode(error, 'not-found')) return false;
     throw error;
   }
-}
-
-export async function pauseTask(channel: Channel, containerId: string): Promise<void> {
-  await channel.unary(TasksService.pause, { containerId });
-}
-
-export async function resumeTask(channel: Channel, containerId: string): Promise<void> {
-  await channel.unary(TasksService.resume, { containerId });
 }
 
 /** The session's init as this host sees it; it changes when the session is started again. */
@@ -208,7 +206,7 @@ export async function stopTask(
   checkAborted();
   const until = Date.now() + timeoutMs;
   // A frozen process neither takes the signal nor dies before it is thawed.
-  if ((await readTask(channel, id)).state === 'paused') await resumeTask(channel, id);
+  if ((await readTask(channel, id)).state === 'paused') await resumeTask(channel, { id, pid: initPid });
   if (hasCommand || cgroup === undefined) {
     const target = { containerId: id, execId: '' };
     try {

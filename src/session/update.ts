@@ -19,7 +19,7 @@ import { findRecord, readSpec } from './find.js';
 import { readHostFacts } from './host.js';
 import { buildExtension, EXTENSION, packSpec, readRecord, type SessionRecord } from './record.js';
 import { decodeMetrics } from './stats.js';
-import { readTask } from './task.js';
+import { hasStopped, readTask } from './task.js';
 
 /** As containerd registers it; runc reads it as the JSON of the runtime specification. */
 const RESOURCES_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources';
@@ -116,14 +116,21 @@ async function writeRecord(channel: Channel, container: Container, spec: OciSpec
   await channel.unary(ContainersService.update, request, { idempotent: true });
 }
 
-/** runc brings memory and swap into the order that the kernel takes; both are always sent, so that it can. */
+/**
+ * runc brings memory and swap into the order that the kernel takes; both are always sent, so that it can. One that has
+ * come to its end meanwhile has them from its next start.
+ */
 async function writeLimits(
   channel: Channel,
   containerId: string,
   { devices: _, ...limits }: OciResources,
 ): Promise<void> {
   const resources = packJson(RESOURCES_TYPE, limits);
-  await channel.unary(TasksService.update, { containerId, resources, annotations: {} }, { idempotent: true });
+  try {
+    await channel.unary(TasksService.update, { containerId, resources, annotations: {} }, { idempotent: true });
+  } catch (error) {
+    if (!(await hasStopped(channel, containerId))) throw error;
+  }
 }
 
 /** Under cgroup v2 the kernel kills what does not fit under a lower limit (memory.max in cgroup-v2.rst). */

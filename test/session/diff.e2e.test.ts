@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { stream } from '../image/archives.js';
 import { buildDockerArchive } from '../support/busybox.js';
+import { context, unseen } from '../support/context.js';
 import { openProvider } from '../support/provider.js';
 import { createRandom, seed } from './recovery/seed.js';
 import { compareTrees, readTree } from './tree.js';
@@ -111,6 +113,43 @@ describe('diff', () => {
     expect(await session.diff()).toEqual(expected);
     await session.stop();
     expect(await session.diff()).toEqual(expected);
+  });
+
+  test('beside commands that are being started and killed: none is held up, and it goes on', async ({ skip }) => {
+    skip(context.isKata, unseen);
+    for (const executor of ['task', 'supervisor'] as const) {
+      await using session = await provider.createSession({ executor });
+      const random = createRandom(seed);
+      const start = async () => {
+        await sleep(random() * 60);
+        // A look that takes longer than a second is no more waited for.
+        await session.exec('true').catch(({ code }) => expect(code).toBe('failed-precondition'));
+      };
+      const kill = async () => {
+        await sleep(random() * 60);
+        await session.exec('sleep', ['1000'], { timeoutMs: Math.round(10 + random() * 60) }).catch(({ code }) => {
+          expect(code).toBe('failed-precondition');
+        });
+      };
+      for (let round = 0; round < 15; round++) await Promise.all([session.diff(), start(), kill(), kill()]);
+      expect((await session.exec('echo', ['on'])).stdout).toBe('on\n');
+      expect(await session.info()).toMatchObject({ state: 'running' });
+    }
+  });
+
+  test('and an update beside the end of a session: both are done', async () => {
+    await using session = await provider.createSession({ resources: { memoryMb: 128 } });
+    const random = createRandom(seed);
+    for (let round = 0; round < 10; round++) {
+      const wait = () => sleep(random() * 40);
+      await Promise.all([
+        session.stop({ timeoutMs: 0 }),
+        wait().then(() => session.diff()),
+        wait().then(() => session.update({ resources: { memoryMb: 200 + round } })),
+      ]);
+      await session.start();
+    }
+    expect((await session.exec('true')).exitCode).toBe(0);
   });
 
   test('of a destroyed session is refused', async () => {

@@ -1,0 +1,74 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { withLock } from '../core/lock.js';
+import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
+import type { Channel } from '../rpc/channel.js';
+import { findCgroup, type SessionCgroup } from './cgroup.js';
+import { readCommand } from './proc.js';
+import { isInitOf } from './teardown.js';
+
+/** For how long a shim that nothing holds up may be at a resume, in ms: runc takes some 30. */
+const RESUME_MS = 250;
+/** Each may meet the next command that is being started. */
+const ATTEMPTS = 10;
+const START_MS = 1_000;
+const POLL_MS = 5;
+
+/** A task, and its init as this host sees it. */
+export interface Frozen {
+  id: string;
+  pid: number;
+}
+
+/**
+ * Alone of all processes (`withLock`) with what freezes and thaws the session: to runc a session that a kill holds for a
+ * moment is a paused one, and a kill would let go, or hold on to, what runc has frozen or thawed in between.
+ */
+export function lockFreezer<T>({ address, namespace }: Channel, id: string, work: () => Promise<T>): Promise<T> {
+  return withLock([address, namespace, id, 'freezer'], work);
+}
+
+export async function pauseTask(channel: Channel, containerId: string): Promise<void> {
+  await lockFreezer(channel, containerId, () => channel.unary(TasksService.pause, { containerId }));
+}
+
+export function resumeTask(channel: Channel, frozen: Frozen): Promise<void> {
+  return lockFreezer(channel, frozen.id, () => thaw(channel, frozen));
+}
+
+/**
+ * A pause may meet runc while it starts a command. What is to become the command is frozen then, runc waits for it, and a
+ * resume waits in the shim for runc, for ever. It is thawed without the shim, which runc's own resume takes amiss (container
+ * not paused): when the command runs the group is frozen once more for that.
+ */
+async function thaw(channel: Channel, { id, pid }: Frozen): Promise<void> {
+  let frozen: SessionCgroup | undefined;
+  for (let attempt = 1; ; attempt++) {
+    let thawed: SessionCgroup | undefined;
+    const late = setTimeout(() => {
+      thawed = isInitOf(pid, id) ? findCgroup(pid) : undefined;
+      thawed?.thaw();
+    }, RESUME_MS);
+    try {
+      await channel.unary(TasksService.resume, { containerId: id });
+      return;
+    } catch (error) {
+      if (thawed === undefined || attempt === ATTEMPTS) {
+        frozen?.thaw();
+        throw error;
+      }
+    } finally {
+      clearTimeout(late);
+    }
+    await waitForStarts(thawed);
+    frozen = thawed;
+    await frozen.freeze();
+  }
+}
+
+/** Bounded, as what looks like it may be the session's own. */
+async function waitForStarts(cgroup: SessionCgroup): Promise<void> {
+  const isStarting = (pid: number) => readCommand(pid).join(' ') === 'runc init';
+  for (const until = Date.now() + START_MS; Date.now() < until; await sleep(POLL_MS)) {
+    if (!cgroup.listPids().some(isStarting)) return;
+  }
+}
