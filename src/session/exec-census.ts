@@ -34,7 +34,7 @@ export interface CensusParts {
   init: () => Init;
   /** As it is now. */
   renewInit: () => Promise<Init>;
-  /** Runs `work` while nobody else freezes or thaws the session. */
+  /** Runs `work` while nobody else freezes or thaws the session, or is stuck at that. */
   lockFreezer: <T>(work: () => Promise<T>) => Promise<T>;
 }
 

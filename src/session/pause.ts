@@ -10,6 +10,8 @@ import { isInitOf } from './teardown.js';
 const RESUME_MS = 250;
 /** Each may meet the next command that is being started. */
 const ATTEMPTS = 10;
+/** For how long a kill waits for its turn, and a resume for runc to have started what it was starting, in ms. */
+const BRIEF_MS = 1_000;
 const START_MS = 1_000;
 const POLL_MS = 5;
 
@@ -27,6 +29,17 @@ export function lockFreezer<T>({ address, namespace }: Channel, id: string, work
   return withLock([address, namespace, id, 'freezer'], work);
 }
 
+/** The same for a kill, which waits for nobody that is stuck. */
+export function lockFreezerBriefly<T>(channel: Channel, id: string, work: () => Promise<T>): Promise<T> {
+  let run: Promise<T> | undefined;
+  const begin = () => {
+    run ??= work();
+    return run;
+  };
+  const late = sleep(BRIEF_MS, undefined, { ref: false }).then(begin);
+  return Promise.race([lockFreezer(channel, id, begin).catch(begin), late]);
+}
+
 export async function pauseTask(channel: Channel, containerId: string): Promise<void> {
   await lockFreezer(channel, containerId, () => channel.unary(TasksService.pause, { containerId }));
 }
@@ -41,27 +54,30 @@ export function resumeTask(channel: Channel, frozen: Frozen): Promise<void> {
  * not paused): when the command runs the group is frozen once more for that.
  */
 async function thaw(channel: Channel, { id, pid }: Frozen): Promise<void> {
-  let frozen: SessionCgroup | undefined;
+  const find = () => (isInitOf(pid, id) ? findCgroup(pid) : undefined);
   for (let attempt = 1; ; attempt++) {
-    let thawed: SessionCgroup | undefined;
     const late = setTimeout(() => {
-      thawed = isInitOf(pid, id) ? findCgroup(pid) : undefined;
-      thawed?.thaw();
+      try {
+        find()?.thaw();
+      } catch {
+        // A group that has gone, or is not ours to write: what became of the session is the answer's to tell.
+      }
     }, RESUME_MS);
     try {
       await channel.unary(TasksService.resume, { containerId: id });
       return;
     } catch (error) {
-      if (thawed === undefined || attempt === ATTEMPTS) {
-        frozen?.thaw();
+      const isAmiss = error instanceof Error && /container not paused/.test(error.message);
+      const cgroup = find();
+      if (!isAmiss || cgroup === undefined || attempt === ATTEMPTS) {
+        if (attempt > 1) cgroup?.thaw();
         throw error;
       }
+      await waitForStarts(cgroup);
+      await cgroup.freeze();
     } finally {
       clearTimeout(late);
     }
-    await waitForStarts(thawed);
-    frozen = thawed;
-    await frozen.freeze();
   }
 }
 

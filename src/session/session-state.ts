@@ -15,7 +15,7 @@ import { Life } from './life.js';
 import { keepTrimmed } from './logs.js';
 import { restartMain } from './main-start.js';
 import { findForwardTarget } from './network.js';
-import { lockFreezer, resumeTask } from './pause.js';
+import { lockFreezerBriefly, resumeTask } from './pause.js';
 import type { ExecutorName, SessionRecord } from './record.js';
 import { RunningExecs } from './running-execs.js';
 import { nameSocket } from './supervisor/door.js';
@@ -73,7 +73,7 @@ export class SessionState {
       spec: () => this.#spec,
       hasCommand: record.command !== undefined,
       init: () => this.#init,
-      lockFreezer: (work) => lockFreezer(this.channel, this.#record.id, work),
+      lockFreezer: (work) => lockFreezerBriefly(this.channel, this.#record.id, work),
       renewInit: () => this.renewInit(),
       resolveUser: cacheUsers(() => readMounts(context.channel, record.snapshotter, record.id)),
       assertAlive: () => this.life.assert(),
