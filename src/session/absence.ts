@@ -1,3 +1,4 @@
+import { isAbsent } from '../core/absent.js';
 import { DriverError, hasCode } from '../core/error.js';
 import type { Channel } from '../rpc/channel.js';
 import { isDaemonAway } from '../rpc/errors.js';
@@ -5,8 +6,8 @@ import { findById } from './find.js';
 import { readTask } from './task.js';
 
 /**
- * Says what containerd's "not found" means for a session: another process destroyed it, or it has stopped. Errors that
- * have nothing to do with either come back as they are.
+ * Says what containerd's "not found" means for a session, or a file of its that has gone: another process destroyed it, or it
+ * has stopped. Errors that have nothing to do with either come back as they are.
  */
 export async function explainAbsence(
   channel: Channel,
@@ -14,10 +15,10 @@ export async function explainAbsence(
   error: unknown,
   { mayBeStopped = false }: { mayBeStopped?: boolean } = {},
 ): Promise<unknown> {
-  if (!hasCode(error, 'not-found', 'failed-precondition', 'data-loss', 'unavailable', 'unknown')) return error;
-  if (isDaemonAway(error)) return error;
+  const isSign = hasCode(error, 'not-found', 'failed-precondition', 'data-loss', 'unavailable', 'unknown');
+  if (!(isSign || isAbsent(error)) || isDaemonAway(error)) return error;
   try {
-    const options = { cause: error, ...(error.operation === undefined ? {} : { operation: error.operation }) };
+    const options = { cause: error, ...(isSign && error.operation !== undefined && { operation: error.operation }) };
     if ((await findById(channel, id)) === undefined) {
       return new DriverError('destroyed', `session ${id} is destroyed`, options);
     }
