@@ -6,7 +6,7 @@ import { findCgroup, type SessionCgroup } from './cgroup.js';
 import { readCommand } from './proc.js';
 import { isInitOf } from './teardown.js';
 
-/** For how long a shim that nothing holds up may be at a resume, in ms: runc takes some 30. */
+/** How often it is looked for what holds up a resume, in ms: runc takes some 30 for one. */
 const RESUME_MS = 250;
 /** Each may meet the next command that is being started. */
 const ATTEMPTS = 10;
@@ -50,15 +50,16 @@ export function resumeTask(channel: Channel, frozen: Frozen): Promise<void> {
 
 /**
  * A pause may meet runc while it starts a command. What is to become the command is frozen then, runc waits for it, and a
- * resume waits in the shim for runc, for ever. It is thawed without the shim, which runc's own resume takes amiss (container
- * not paused): when the command runs the group is frozen once more for that.
+ * resume waits in the shim for runc, for ever. Where that is seen it is thawed without the shim, which runc's own resume takes
+ * amiss (container not paused): when the command runs the group is frozen once more for that.
  */
 async function thaw(channel: Channel, { id, pid }: Frozen): Promise<void> {
   const find = () => (isInitOf(pid, id) ? findCgroup(pid) : undefined);
   for (let attempt = 1; ; attempt++) {
-    const late = setTimeout(() => {
+    const late = setInterval(() => {
       try {
-        find()?.thaw();
+        const cgroup = find();
+        if (cgroup !== undefined && isStarting(cgroup)) cgroup.thaw();
       } catch {
         // A group that has gone, or is not ours to write: what became of the session is the answer's to tell.
       }
@@ -76,15 +77,17 @@ async function thaw(channel: Channel, { id, pid }: Frozen): Promise<void> {
       await waitForStarts(cgroup);
       await cgroup.freeze();
     } finally {
-      clearTimeout(late);
+      clearInterval(late);
     }
   }
 }
 
+/** Whether a runtime is among its processes: it becomes the command that it starts. */
+function isStarting(cgroup: SessionCgroup): boolean {
+  return cgroup.listPids().some((pid) => /(^|\/)(runc|crun)$/.test(readCommand(pid)[0] ?? ''));
+}
+
 /** Bounded, as what looks like it may be the session's own. */
 async function waitForStarts(cgroup: SessionCgroup): Promise<void> {
-  const isStarting = (pid: number) => readCommand(pid).join(' ') === 'runc init';
-  for (const until = Date.now() + START_MS; Date.now() < until; await sleep(POLL_MS)) {
-    if (!cgroup.listPids().some(isStarting)) return;
-  }
+  for (const until = Date.now() + START_MS; isStarting(cgroup) && Date.now() < until; ) await sleep(POLL_MS);
 }
