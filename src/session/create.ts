@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
@@ -155,7 +156,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       await whenOurs(() => removeSessionFiles(context, id));
     };
     // Of an earlier session, which may be all that is left: what it had of containerd is collected without its record.
-    if (!isRandom) await removeSessionFiles(context, id);
+    if (!isRandom && existsSync(directory)) await removeSessionFiles(context, id);
     undo.defer('directory', removeFiles, options);
     await makeDirectory(directory);
     // Goes with the directory, as does what it is plugged into, by far the longest beside the task.
