@@ -2,7 +2,7 @@ import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
 import { ProcessDetails } from '../generated/github.com/containerd/containerd/api/types/runc/options/oci.js';
-import { Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
+import { type Process, Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import { packJson, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
 import type { FifoPool } from '../stdio/fifo.js';
@@ -83,11 +83,9 @@ export class TaskExecutor implements Executor {
   }
 
   async connect(execId: string): Promise<ExecProcess> {
-    const { process } = await this.#channel.unary(TasksService.get, { containerId: this.#containerId, execId });
-    if (process === undefined) throw new DriverError('not-found', `no exec ${execId} in session ${this.#containerId}`);
-    const { stdin, stderr } = process;
+    const { pid, stdin, stderr } = await this.#get(execId);
     const paths = this.#fifos.name(execId, { stderr: stderr !== '', stdin: stdin !== '' });
-    return this.#describe(execId, process.pid, reopenStreams(paths), this.#wait(execId));
+    return this.#describe(execId, pid, reopenStreams(paths), this.#wait(execId));
   }
 
   async list(): Promise<RunningExec[]> {
@@ -103,16 +101,30 @@ export class TaskExecutor implements Executor {
   /** A shim whose processes are none of this host's lists its hypervisor alone; of each exec by its id it tells. */
   async #listHidden(): Promise<RunningExec[]> {
     const found = (await this.#fifos.listExecs()).map(async (execId): Promise<RunningExec[]> => {
-      const target = { containerId: this.#containerId, execId };
       try {
-        const { process } = await this.#channel.unary(TasksService.get, target);
-        return process?.status === Status.RUNNING ? [{ execId, pid: process.pid, command: [] }] : [];
+        const { pid, status } = await this.#get(execId);
+        return status === Status.RUNNING ? [{ execId, pid, command: [] }] : [];
       } catch (error) {
         if (hasCode(error, 'not-found')) return [];
         throw error;
       }
     });
     return (await Promise.all(found)).flat();
+  }
+
+  /**
+   * Throws `not-found` of one that is over. While a runc shim deletes one whose output a survivor holds, 10 s with
+   * containerd 2.x, it tells nothing of it: the FIFOs are gone then.
+   */
+  async #get(execId: string): Promise<Process> {
+    const asked = this.#channel.unary(TasksService.get, { containerId: this.#containerId, execId });
+    const { process } = await asked.catch(async (error) => {
+      const isGone = hasCode(error, 'deadline-exceeded') && !(await this.#fifos.listExecs()).includes(execId);
+      if (isGone) return { process: undefined };
+      throw error;
+    });
+    if (process === undefined) throw new DriverError('not-found', `no exec ${execId} in session ${this.#containerId}`);
+    return process;
   }
 
   #wait(execId: string): Promise<ExitStatus> {
@@ -162,9 +174,10 @@ export class TaskExecutor implements Executor {
       release: async () => {
         const isOver = streams.isOver();
         streams.destroy();
+        // First, so that nobody asks the shim of what it takes its time to delete, see `#get`.
+        if (!isOver) await this.#fifos.discard(streams.paths);
         await deleteExec(this.#channel, target);
         if (isOver) await this.#fifos.give(streams.paths);
-        else await this.#fifos.discard(streams.paths);
       },
     };
   }
