@@ -116,9 +116,9 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
   const { id } = record;
   const { userns } = record.asked.policy;
   const leased = channel.withLease(id);
-  const whenOurs = (remove: () => Promise<void>) =>
+  const removeIf = (isOurs: typeof isStillOurs, remove: () => Promise<void>) =>
     lockName(context, record, async () => {
-      if (await isStillOurs(channel, record)) await remove();
+      if (await isOurs(channel, record)) await remove();
     });
   const lease = () =>
     undo.acquire(
@@ -131,10 +131,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
             'containerd.io/gc.expire': new Date(Date.now() + LEASE_MS).toISOString(),
           },
         }),
-      () =>
-        lockName(context, record, async () => {
-          if (await isLeaseOurs(channel, record)) await removeLease(channel, id);
-        }),
+      () => removeIf(isLeaseOurs, () => removeLease(channel, id)),
     );
   const isRandom = record.name === undefined;
   // What has a random id is no one else's, so that nothing need wait for the proof that it is ours.
@@ -143,7 +140,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     undo.acquire(
       'snapshot',
       () => prepareRootfs(leased, { image, base, key: id, snapshotter, labels: describeIdMap(userns), signal }),
-      () => whenOurs(() => removeRootfs(channel, { key: id, snapshotter })),
+      () => removeIf(isStillOurs, () => removeRootfs(channel, { key: id, snapshotter })),
       options,
     );
   const directory = join(context.directory, id);
@@ -153,7 +150,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
     const removeFiles = async () => {
       // A plugin under way may yet make what is to be removed.
       await connecting?.catch(() => undefined);
-      await whenOurs(() => removeSessionFiles(context, id));
+      await removeIf(isStillOurs, () => removeSessionFiles(context, id));
     };
     // Of an earlier session, which may be all that is left: what it had of containerd is collected without its record.
     if (!isRandom && existsSync(directory)) await removeSessionFiles(context, id);
@@ -177,7 +174,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
         leased.unary(ContainersService.create, {
           container: describeContainer({ ...request, record }, { spec, snapshotter }),
         }),
-      () => whenOurs(() => removeRecord(channel, id)),
+      () => removeIf(isStillOurs, () => removeRecord(channel, id)),
       options,
     );
     // Volumes are made when the record is there.
@@ -210,7 +207,7 @@ async function conduct(context: SessionContext, request: CreateRequest, undo: Cl
       seenPid = await createTask(context, record, rootfs, io);
       return seenPid;
     },
-    () => whenOurs(() => removeStuckTask(context, record, seenPid)),
+    () => removeIf(isStillOurs, () => removeStuckTask(context, record, seenPid)),
   );
   // Of the runtime's own making, see nameNetns.
   connecting ??= creating.then((pid) => connectNetwork(context, record, pid));
