@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cleanup } from '../core/cleanup.js';
 import { addSuppressed, DriverError, hasCode } from '../core/error.js';
 import { TasksService } from '../generated/github.com/containerd/containerd/api/services/tasks/v1/tasks.js';
@@ -5,6 +6,7 @@ import { ProcessDetails } from '../generated/github.com/containerd/containerd/ap
 import { type Process, Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import { packJson, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
+import type { OciProcess } from '../spec/types.js';
 import type { FifoPool } from '../stdio/fifo.js';
 import { type ExecStreams, openStreams, reopenStreams } from '../stdio/streams.js';
 import type { ExecProcess, ExecRequest, Executor, ExitStatus, RunningExec } from './executor.js';
@@ -17,6 +19,9 @@ const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process'
 const WAIT_RETRY_MS = 120_000;
 
 const START_MS = 60_000;
+/** For how long a start is tried again whose failure is told with another's reason, in ms. */
+const BESIDE_MS = 1_000;
+const BESIDE_PAUSE_MS = 20;
 
 interface TaskExecutorOptions {
   /** Whether the session's processes are none of this host's, now. */
@@ -46,13 +51,15 @@ export class TaskExecutor implements Executor {
   }
 
   async start(request: ExecRequest): Promise<ExecProcess> {
-    const undo = new Cleanup();
-    try {
-      return await this.#start(undo, request);
-    } catch (error) {
-      const failure = await undo.run();
-      const command = request.process.args[0] ?? '';
-      throw addSuppressed(describeStartFailure(error, command), failure === undefined ? [] : [failure.error]);
+    for (const until = Date.now() + BESIDE_MS; ; await sleep(BESIDE_PAUSE_MS)) {
+      const undo = new Cleanup();
+      try {
+        return await this.#start(undo, request);
+      } catch (error) {
+        const failure = await undo.run();
+        if (failure === undefined && isOfAnother(error, request.process) && Date.now() < until) continue;
+        throw addSuppressed(describeStartFailure(error, request.process), failure === undefined ? [] : [failure.error]);
+      }
     }
   }
 
@@ -187,19 +194,34 @@ function checkAborted(signal: AbortSignal | undefined, execId: string): void {
   if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
 }
 
+/**
+ * Whether another command is named as what could not be started. Of those that fail side by side the shim tells the last
+ * one's reason for each, as runc has one log for all. What Go has escaped is not compared.
+ */
+function isOfAnother(error: unknown, { args: [command = ''], cwd }: OciProcess): boolean {
+  if (!hasCode(error, 'unknown', 'not-found')) return false;
+  const [, named = command] = /exec: "([^"\\]*)":/.exec(error.message) ?? [];
+  const [, place = cwd] = /chdir to cwd \("([^"\\]*)"\)/.exec(error.message) ?? [];
+  return named !== command || place !== cwd;
+}
+
 /** runc reports a command that cannot be executed as text only; these three are the user's to mend. */
-function describeStartFailure(error: unknown, command: string): unknown {
+function describeStartFailure(error: unknown, process: OciProcess): unknown {
   if (!hasCode(error, 'unknown', 'not-found')) return error;
   const { message, operation } = error;
   const options = { cause: error, ...(operation === undefined ? {} : { operation }) };
+  const command = JSON.stringify(process.args[0] ?? '');
+  if (isOfAnother(error, process)) {
+    return new DriverError('unknown', `why is not told, but of another command: ${message}`, options);
+  }
   if (/chdir to cwd/.test(message)) {
     return new DriverError('invalid-argument', `the working directory cannot be entered: ${message}`, options);
   }
   if (/executable file not found|exec: .*no such file or directory|stat .*: no such file/.test(message)) {
-    return new DriverError('not-found', `command ${JSON.stringify(command)} not found in the session`, options);
+    return new DriverError('not-found', `command ${command} not found in the session`, options);
   }
   if (/exec: .*permission denied/.test(message)) {
-    return new DriverError('permission-denied', `command ${JSON.stringify(command)} is not executable`, options);
+    return new DriverError('permission-denied', `command ${command} is not executable`, options);
   }
   return error;
 }

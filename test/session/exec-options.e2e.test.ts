@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DriverError } from '../../src/core/error.js';
 import type { ExecOptions } from '../../src/session/exec-options.js';
 import type { Execution } from '../../src/session/execution.js';
 import type { Session } from '../../src/session/session.js';
@@ -82,6 +83,18 @@ describe('options', () => {
 
   test('a working directory that is not there is said to be', async () => {
     await expect(run('true', { cwd: '/absent' })).rejects.toMatchObject({ code: 'invalid-argument' });
+  });
+
+  test('commands that cannot be started side by side are each told their own reason', async () => {
+    const reasons: Record<string, () => Promise<unknown>> = {
+      'not-found': () => session.exec('no-such-program'),
+      'permission-denied': () => session.exec('/etc/passwd'),
+      'invalid-argument': () => session.exec('true', [], { cwd: '/absent' }),
+    };
+    for (let round = 0; round < 5; round++) {
+      const told = Object.values(reasons).map((start) => start().catch(({ code }: DriverError) => code));
+      expect(await Promise.all(told)).toEqual(Object.keys(reasons));
+    }
   });
 
   test('a long argument list arrives whole', async () => {
