@@ -284,9 +284,12 @@ static bool greet(struct connection *connection, const char *data, size_t size) 
 
 /* Where something inside killed the reaper, what the command left is anywhere. */
 static void kill_job(struct connection *connection, const struct job *job) {
-  uint32_t left = job->end_of_reaper == NOT_YET ? (uint32_t)kill_below(job->reaper) : job->end_of_reaper == KILLED_INSIDE;
+  bool is_unknown = job->end_of_reaper == KILLED_INSIDE;
+  uint32_t left = job->end_of_reaper == NOT_YET ? (uint32_t)kill_below(job->reaper) : 0;
   siginfo_t end = {0};
-  if (waitid(P_PID, (id_t)job->reaper, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid != 0) left += end.si_code != CLD_EXITED;
+  if (waitid(P_PID, (id_t)job->reaper, &end, WEXITED | WNOHANG | WNOWAIT) == 0 && end.si_pid != 0)
+    is_unknown |= end.si_code != CLD_EXITED;
+  if (is_unknown) left = LEFT_UNKNOWN;
   connection_tell(connection, KILLED, job->stream, &left, sizeof left);
 }
 

@@ -51,10 +51,11 @@ enum answer {
   EXITED = 71,      /* u32 code (LOST_CODE: nobody knows), u64 ms since 1970 */
   ITEM = 72,        /* u32 pid, u32 pid of its reaper, name */
   LISTED = 73,
-  KILLED = 74,      /* u32 processes that may be left; 0 when none is */
+  KILLED = 74,      /* u32 processes that are not dead yet (LEFT_UNKNOWN: nobody knows); 0 when none is */
 };
 
 #define LOST_CODE 0xffffffffu
+#define LEFT_UNKNOWN 0xffffffffu
 
 enum stage { STAGE_FORK = 0, STAGE_CWD = 1, STAGE_RUN = 2, STAGE_NAME = 3 };
 

@@ -5,11 +5,12 @@ import { DriverError } from '../../core/error.js';
 import type { ExecProcess, ExitStatus } from '../executor.js';
 import { describeFailure } from './failure.js';
 import type { Link } from './link.js';
-import { answer, encodeNumbers, encodeSize, LOST_CODE, readFlags, request } from './protocol.js';
+import { answer, encodeNumbers, encodeSize, LEFT_UNKNOWN, LOST_CODE, readFlags, request } from './protocol.js';
 import { RemoteInput, RemoteOutput } from './streams.js';
 
 /** For how long a supervisor may be at killing, in ms. */
 const KILL_MS = 5_000;
+const KILL_PAUSE_MS = 20;
 /** As shells have it. */
 const SIGKILLED = 128 + constants.signals.SIGKILL;
 
@@ -97,16 +98,22 @@ export class RemoteProcess implements ExecProcess {
     return this.#input ?? null;
   }
 
-  /** By the supervisor itself: what it cannot have missed is all that the command started. */
+  /**
+   * By the supervisor itself: what it cannot have missed is all that the command started. It does nothing else
+   * meanwhile, and so gives up soon on what is slow to die; it is asked again.
+   */
   async killTree(): Promise<boolean> {
-    if (!this.#link.isOpen) return false;
-    const answered = new Promise<number>((resolve) => {
-      this.#killed = resolve;
-    });
-    this.send(request.kill, new Uint8Array());
-    // One that is paused answers nothing.
-    const left = await Promise.race([answered, sleep(KILL_MS, 1, { ref: false })]);
-    return left === 0;
+    for (const until = Date.now() + KILL_MS; this.#link.isOpen && Date.now() < until; ) {
+      const answered = new Promise<number>((resolve) => {
+        this.#killed = resolve;
+      });
+      this.send(request.kill, new Uint8Array());
+      // One that is paused answers nothing.
+      const left = await Promise.race([answered, sleep(until - Date.now(), LEFT_UNKNOWN, { ref: false })]);
+      if (left === 0 || left === LEFT_UNKNOWN) return left === 0;
+      await sleep(KILL_PAUSE_MS);
+    }
+    return false;
   }
 
   async signal(number: number): Promise<void> {
@@ -191,7 +198,7 @@ export class RemoteProcess implements ExecProcess {
     // It goes with its session alone, and the kernel ends with it all that runs there (pid_namespaces(7)).
     if (error.code === 'not-found') this.assumeKilled();
     this.#fail(error);
-    this.#killed(1);
+    this.#killed(LEFT_UNKNOWN);
     for (const output of this.#outputs) output.end();
     this.#input?.destroy();
   }

@@ -12,6 +12,8 @@ const MAX_COMMAND = 256 * 1024;
 export const HEADER_BYTES = 12;
 /** The supervisor does not know how the command ended: something inside killed what waited for it. */
 export const LOST_CODE = 0xffffffff;
+/** Nor what it left running. */
+export const LEFT_UNKNOWN = 0xffffffff;
 
 export const request = {
   hello: 1,

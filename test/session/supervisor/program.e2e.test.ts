@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rmdir } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,11 @@ import { onlyOn } from '../../support/context.js';
 import { relax } from '../../support/patience.js';
 import { createRandom, seed } from '../recovery/seed.js';
 import { checkPipes, Program, readText } from './program.js';
+
+/** Of control groups of version 1. */
+const FREEZER = '/sys/fs/cgroup/freezer';
+const listChildren = (pid: number) =>
+  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number);
 
 const SANITIZED = process.env.CADRE_TEST_SUPERVISOR !== undefined;
 
@@ -29,7 +34,42 @@ onlyOn(['1.6'], 'the program itself, without containerd')('the supervisor', () =
     for (let round = 0; round < 25; round++) {
       const process = await program.run(link, 'kill -9 -1; exit 7');
       expect((await process.exited).code).toBe(7);
+      // What it left running is anybody's.
+      expect(await process.killTree()).toBe(false);
       await process.release();
+    }
+    link.close();
+  });
+
+  test('what is slow to die is waited for, by its kill alone', async ({ skip }) => {
+    skip(!existsSync(FREEZER), 'a frozen process of cgroup v2 dies at once');
+    await using program = await Program.start();
+    const link = await program.open();
+    const process = await program.run(link, 'exec busybox sleep 1000');
+    const group = await mkdtemp(join(FREEZER, 'cadre-test-'));
+    try {
+      const [reaper] = listChildren(program.pid);
+      writeFileSync(join(group, 'cgroup.procs'), String(listChildren(reaper as number)[0]));
+      writeFileSync(join(group, 'freezer.state'), 'FROZEN');
+      const killed = process.killTree();
+      await sleep(500);
+      const other = await program.run(link, 'exit 3');
+      expect((await other.exited).code).toBe(3);
+      await other.release();
+      writeFileSync(join(group, 'freezer.state'), 'THAWED');
+      expect(await killed).toBe(true);
+      expect((await process.exited).code).toBe(128 + constants.signals.SIGKILL);
+      await process.release();
+    } finally {
+      writeFileSync(join(group, 'freezer.state'), 'THAWED');
+      await expect
+        .poll(() =>
+          rmdir(group).then(
+            () => true,
+            () => false,
+          ),
+        )
+        .toBe(true);
     }
     link.close();
   });
