@@ -8,6 +8,7 @@ import { RuntimeDetector } from '../../src/session/runtime-detector.js';
 import { context } from '../support/context.js';
 import { type Daemon, nameNamespace, startDaemon } from '../support/daemon.js';
 import { kataPrelude, makeKataHost, makeShim, type Part } from '../support/kata-host.js';
+import { watchSteal } from '../support/patience.js';
 
 const KATA = 'io.containerd.kata.v2';
 const directory = mkdtempSync(join(tmpdir(), 'detector-'));
@@ -78,6 +79,7 @@ describe('a missing part is told within two seconds, with how to get it:', () =>
   ])('%s without %j', async (runtime, missing, open, text, remedy) => {
     const hostRoot = makeKataHost(mkdtempSync(join(directory, 'host-')), missing);
     const started = Date.now();
+    const stolen = watchSteal();
     const refused = new RuntimeDetector(open(), { hostRoot }).require({ runtime }, context.version);
     await expect(refused).rejects.toMatchObject({
       code: 'failed-precondition',
@@ -85,7 +87,7 @@ describe('a missing part is told within two seconds, with how to get it:', () =>
       remedy: expect.stringContaining(remedy),
     });
     await expect(refused).rejects.toThrow(/^sessions cannot run on [^;]+; [^;]+$/);
-    expect(Date.now() - started).toBeLessThan(2_000);
+    expect(Date.now() - started - stolen()).toBeLessThan(2_000);
   });
 
   test('containerd older than 1.6', async () => {
