@@ -6,11 +6,11 @@ import { ProcessDetails } from '../generated/github.com/containerd/containerd/ap
 import { type Process, Status } from '../generated/github.com/containerd/containerd/api/types/task/task.js';
 import { packJson, unpackMessage } from '../rpc/any.js';
 import type { Channel } from '../rpc/channel.js';
-import type { OciProcess } from '../spec/types.js';
 import type { FifoPool } from '../stdio/fifo.js';
 import { type ExecStreams, openStreams, reopenStreams } from '../stdio/streams.js';
 import type { ExecProcess, ExecRequest, Executor, ExitStatus, RunningExec } from './executor.js';
 import { readCommand } from './proc.js';
+import { describeStartFailure, isOfAnother } from './start-failure.js';
 import { deleteExec } from './teardown.js';
 
 const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process';
@@ -192,36 +192,4 @@ export class TaskExecutor implements Executor {
 
 function checkAborted(signal: AbortSignal | undefined, execId: string): void {
   if (signal?.aborted) throw new DriverError('canceled', `start of ${execId} was aborted`, { cause: signal.reason });
-}
-
-/**
- * Whether another command is named as what could not be started. Of those that fail side by side the shim tells the last
- * one's reason for each, as runc has one log for all. What Go has escaped is not compared.
- */
-function isOfAnother(error: unknown, { args: [command = ''], cwd }: OciProcess): boolean {
-  if (!hasCode(error, 'unknown', 'not-found')) return false;
-  const [, named = command] = /exec: "([^"\\]*)":/.exec(error.message) ?? [];
-  const [, place = cwd] = /chdir to cwd \("([^"\\]*)"\)/.exec(error.message) ?? [];
-  return named !== command || place !== cwd;
-}
-
-/** runc reports a command that cannot be executed as text only; these three are the user's to mend. */
-function describeStartFailure(error: unknown, process: OciProcess): unknown {
-  if (!hasCode(error, 'unknown', 'not-found')) return error;
-  const { message, operation } = error;
-  const options = { cause: error, ...(operation === undefined ? {} : { operation }) };
-  const command = JSON.stringify(process.args[0] ?? '');
-  if (isOfAnother(error, process)) {
-    return new DriverError('unknown', `why is not told, but of another command: ${message}`, options);
-  }
-  if (/chdir to cwd/.test(message)) {
-    return new DriverError('invalid-argument', `the working directory cannot be entered: ${message}`, options);
-  }
-  if (/executable file not found|exec: .*no such file or directory|stat .*: no such file/.test(message)) {
-    return new DriverError('not-found', `command ${command} not found in the session`, options);
-  }
-  if (/exec: .*permission denied/.test(message)) {
-    return new DriverError('permission-denied', `command ${command} is not executable`, options);
-  }
-  return error;
 }

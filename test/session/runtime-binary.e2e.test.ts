@@ -1,15 +1,16 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { ProviderOptions } from '../../src/provider/options.js';
 import { context } from '../support/context.js';
+import { startDaemon } from '../support/daemon.js';
 import { observe, settle } from '../support/leaks.js';
-import { onHostWith } from '../support/needs.js';
 import { openProvider } from '../support/provider.js';
 import { findShim } from './shim.js';
 
-async function runThrough(runtimeBinary: string) {
+async function runThrough(options: Partial<ProviderOptions>) {
   // Its supervisor would start commands without it.
-  const provider = await openProvider({ runtimeBinary, executor: 'task' });
+  const provider = await openProvider({ ...options, executor: 'task' });
   const session = await provider.createSession({ resources: { memoryMb: 64 } });
   expect(await session.exec('sh', ['-c', 'echo out; exit 3'])).toMatchObject({ exitCode: 3, stdout: 'out\n' });
   await session.stop();
@@ -22,15 +23,26 @@ test('the program that is named is run for the first task, for each later one an
   const log = join(context.root, 'runtime-binary.log');
   const binary = join(context.root, 'runtime-binary');
   writeFileSync(binary, `#!/bin/sh\necho "$*" >>${log}\nexec runc "$@"\n`, { mode: 0o755 });
-  await runThrough(binary);
+  await runThrough({ runtimeBinary: binary });
   const calls = readFileSync(log, 'utf8');
   expect(calls.match(/ create /g)).toHaveLength(2);
   expect(calls.match(/ exec /g)).toHaveLength(2);
 });
 
-// crun refuses hosts whose cgroups are hybrid, with controllers on v2.
-onHostWith('cgroup v2')('another runtime', () => {
-  test('crun runs a session', () => runThrough('/usr/bin/crun'));
+test('crun runs a session, and is understood where it cannot start a command', async () => {
+  // It refuses hosts whose cgroups are hybrid, with controllers on v2: there it is to see those of v1 alone.
+  const unified = '/sys/fs/cgroup/unified';
+  await using daemon = existsSync(unified)
+    ? await startDaemon({ generation: context.generation, prelude: `umount ${unified}` })
+    : undefined;
+  const place = daemon && { address: daemon.address, stateRoot: join(daemon.root, 'sessions') };
+  const options = { ...place, runtimeBinary: '/usr/bin/crun' };
+  await runThrough(options);
+  const provider = await openProvider({ ...options, executor: 'task' });
+  await using session = await provider.createSession();
+  await expect(session.exec('no-such')).rejects.toMatchObject({ code: 'not-found' });
+  await expect(session.exec('/etc/passwd')).rejects.toMatchObject({ code: 'permission-denied' });
+  await expect(session.exec('true', [], { cwd: '/absent' })).rejects.toMatchObject({ code: 'invalid-argument' });
 });
 
 test.each(['/usr/bin/no-such-runtime', '/usr/bin'])(
