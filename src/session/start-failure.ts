@@ -31,7 +31,11 @@ export function describeStartFailure(error: unknown, process: OciProcess): unkno
   const options = { cause: error, ...(operation === undefined ? {} : { operation }) };
   const command = JSON.stringify(process.args[0] ?? '');
   if (isOfAnother(error, process)) {
-    return new DriverError('unknown', `why is not told, but of another command: ${message}`, options);
+    return new DriverError(
+      'unknown',
+      `the runtime told why another command failed, and not this one: ${message}`,
+      options,
+    );
   }
   if (NO_PLACE.test(message)) {
     return new DriverError('invalid-argument', `the working directory cannot be entered: ${message}`, options);
