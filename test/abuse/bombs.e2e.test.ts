@@ -48,7 +48,7 @@ async function endure(policy: CreateOptions, goOff: (session: Session) => Promis
   expect(await answer(neighbour)).toBe('here\n');
 }
 
-describe('bombs', { timeout: relax(120_000) }, () => {
+describe('bombs', () => {
   test('of processes: no more of them than were allowed', () =>
     endure({}, async (session) => {
       await session.spawn('bomb', ['processes']);

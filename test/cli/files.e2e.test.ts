@@ -43,7 +43,7 @@ test('images: listed, inspected, named again, exported, imported and removed', (
 test('a session: what it changed, an image of it, forks of it', async () => {
   const before = await observe(context);
   cadre('run', '-d', '--ttl', '10m', '--name', 'parent', image, 'sh', '-c', 'echo x > /made; sleep 1000');
-  await expect.poll(() => cadre('diff', 'parent').stdout, { timeout: 10_000 }).toMatch(/^A \/made$/m);
+  await expect.poll(() => cadre('diff', 'parent').stdout).toMatch(/^A \/made$/m);
   expect(cadre('commit', '-m', 'as it was', 'parent', 'local/made:1').stdout).toMatch(
     /^docker.io\/local\/made:1 sha256:/,
   );

@@ -129,13 +129,10 @@ test('logs -f and attach go on until the command ends, events until they are int
     seen += data;
   });
   await expect
-    .poll(
-      () => {
-        cadre('run', image, 'true');
-        return seen;
-      },
-      { timeout: 20_000 },
-    )
+    .poll(() => {
+      cadre('run', image, 'true');
+      return seen;
+    })
     .toContain('/tasks/exit');
   const script = 'read x; for i in 1 2 3; do echo $x $i; done; exit 4';
   cadre('run', '-d', '-i', '--ttl', '10m', '--name', 'talks', image, 'sh', '-c', script);
@@ -200,7 +197,7 @@ test('input that cannot be read is a failure of one line, and leaves nothing', a
   const before = await observe(context);
   // Nothing is mapped at address 0.
   const line = `${process.execPath} dist/cli/main.js run -i ${image} sh -c 'cat; sleep 1000' < /proc/${process.pid}/mem`;
-  const { status, stderr } = spawnSync('sh', ['-c', line], { env: cadreEnv, encoding: 'utf8', timeout: 30_000 });
+  const { status, stderr } = spawnSync('sh', ['-c', line], { env: cadreEnv, encoding: 'utf8', timeout: 120_000 });
   expect({ status, stderr }).toEqual({
     status: 1,
     stderr: 'cadre-containerd: standard input: EIO: i/o error, read\n',

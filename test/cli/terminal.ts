@@ -17,7 +17,7 @@ export function openTerminal(name: string, shell: string) {
     type,
     screen,
     run: (line: string) => type(`${process.execPath} dist/cli/main.js ${line}`, 'Enter'),
-    shows: (text: string | RegExp) => expect.poll(() => screen(), { timeout: 15_000 }).toMatch(text),
+    shows: (text: string | RegExp) => expect.poll(() => screen()).toMatch(text),
     resize: (columns: number, rows: number) => tmux('resize-window', '-t', 'main', '-x', `${columns}`, '-y', `${rows}`),
     close: () => tmux('kill-server'),
   };

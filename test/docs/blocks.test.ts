@@ -37,7 +37,7 @@ const commands: [RegExp, (...parts: string[]) => unknown][] = [
     (rest = '') => {
       const env = { ...process.env, CONTAINERD_ADDRESS: '/nowhere/containerd.sock' };
       const args = ['dist/cli/main.js', ...rest.split(' ')];
-      const { status, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8', timeout: 20_000 });
+      const { status, stderr } = spawnSync(process.execPath, args, { env, encoding: 'utf8', timeout: 120_000 });
       expect(stderr).not.toMatch(/invalid (options|arguments|command)/);
       expect(status).not.toBe(2);
     },
@@ -103,7 +103,7 @@ const isFollowed = ({ place }: Example) => others.some((other) => other.place ==
 const blocks = readBlocks().filter((block) => block.language !== 'ts' && !isFollowed(block));
 
 describe('every block of README, docs and the like is one that is run or checked', () => {
-  test.each(blocks)('$place $language', { timeout: 60_000 }, ({ place, language, code }) => {
+  test.each(blocks)('$place $language', ({ place, language, code }) => {
     const [page = ''] = place.split(':');
     if (language === 'sh' || language === 'console') checkShell(code);
     else if (language === 'json') checkJson(code);

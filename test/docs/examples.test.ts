@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { compile, complete, makeProject, readExamples } from './examples.js';
 
-test('every example of README, docs and examples/ is right in its types', { timeout: 30_000 }, () => {
+test('every example of README, docs and examples/ is right in its types', () => {
   const examples = readExamples();
   expect(examples.length).toBeGreaterThan(5);
   const project = makeProject();

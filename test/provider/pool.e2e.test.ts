@@ -91,7 +91,7 @@ test('of a name there is one session, from a pool or not', async () => {
   expect(created.sessionId).toMatch(/^cadre-only-/);
 });
 
-const long = { timeout: relax(180_000) };
+const long = { timeout: relax(300_000) };
 /** What is the same on each generation is seen in full on one of them. */
 const TAKES = context.generation === '2.1' ? 50 : 15;
 

@@ -113,7 +113,7 @@ const files: typeof commands = {
 };
 
 test(`commands of all kinds at once, and files (CADRE_SEED=${seed})`, {
-  timeout: relax(isSoak ? 900_000 : 90_000),
+  timeout: relax(isSoak ? 900_000 : 300_000),
 }, async () => {
   const kinds = Object.values(bySupervisor ? { ...commands, ...files } : commands);
   const repeat = async () => {

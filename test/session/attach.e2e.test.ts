@@ -20,7 +20,7 @@ class Screen extends Writable {
 }
 
 function waitFor(screen: Screen, expected: RegExp) {
-  return expect.poll(() => screen.text, { timeout: 10_000 }).toMatch(expected);
+  return expect.poll(() => screen.text).toMatch(expected);
 }
 
 describe('pipes', () => {

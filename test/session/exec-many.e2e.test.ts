@@ -34,7 +34,7 @@ test('64 at once in one session: each its own output, code and input', async () 
 });
 
 test('50 sessions at once, each with an exec: no error, no cross-talk, nothing left', {
-  timeout: relax(180_000),
+  timeout: relax(300_000),
 }, async () => {
   const before = await observe(context);
   const outcomes = await Promise.all(
@@ -49,7 +49,7 @@ test('50 sessions at once, each with an exec: no error, no cross-talk, nothing l
 });
 
 test('the shim and we hold nothing of execs that ended, failed, timed out or were left', {
-  timeout: relax(120_000),
+  timeout: relax(300_000),
 }, async () => {
   const shim = findShim(session.sessionId);
   const round = async () => {

@@ -47,9 +47,7 @@ beforeAll(async () => {
   for await (const _ of idle);
 });
 
-test(`${BYTES / MIB} MiB out, to a reader that pauses: every byte, in little memory`, {
-  timeout: 180_000,
-}, async () => {
+test(`${BYTES / MIB} MiB out, to a reader that pauses: every byte, in little memory`, async () => {
   const hash = createHash('sha256');
   const grown = await watchMemory(async () => {
     const script = `i=0; while [ $i -lt ${ROUNDS} ]; do cat /block; i=$((i+1)); done`;
@@ -67,9 +65,7 @@ test(`${BYTES / MIB} MiB out, to a reader that pauses: every byte, in little mem
   expect(grown).toBeLessThan(GROWTH);
 });
 
-test(`${BYTES / MIB} MiB in, to a command that pauses: every byte, in little memory`, {
-  timeout: 180_000,
-}, async () => {
+test(`${BYTES / MIB} MiB in, to a command that pauses: every byte, in little memory`, async () => {
   const source = Readable.from(
     (function* () {
       const step = 256 * 1024;

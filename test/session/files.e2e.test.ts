@@ -46,7 +46,7 @@ describe('files of a session', () => {
     await slow.next();
     for (let round = 0; round < 20; round++) expect((await session.files.stat('/tmp/long')).size).toBe(8 * MIB);
     await slow.return?.();
-    await expect.poll(countProcesses, { timeout: 10_000 }).toBeLessThanOrEqual(before);
+    await expect.poll(countProcesses).toBeLessThanOrEqual(before);
     await session.files.rm('/tmp/long');
   });
 
@@ -196,8 +196,8 @@ describe('files of a session', () => {
     expect(await session.executions.list()).toEqual([]);
     await reading.return?.();
     for (let round = 0; round < 50; round++) await read('/etc/passwd');
-    await expect.poll(countProcesses, { timeout: 10_000 }).toBeLessThanOrEqual(before.processes);
-    await expect.poll(countDescriptors, { timeout: 10_000 }).toBeLessThanOrEqual(before.descriptors);
+    await expect.poll(countProcesses).toBeLessThanOrEqual(before.processes);
+    await expect.poll(countDescriptors).toBeLessThanOrEqual(before.descriptors);
   });
 });
 

@@ -57,7 +57,7 @@ onlyOn(['2.1'], 'half a minute; the code path is the same everywhere')('a commit
     ['fork', 'stopped'],
     ['fork', 'running'],
   ] as const)('a %s of a %s session', (verb, state) => {
-    test('that breaks at any call leaves nothing, and the session as it was', { timeout: 120_000 }, async () => {
+    test('that breaks at any call leaves nothing, and the session as it was', async () => {
       const session = await prepare(state);
       const act = async (counter: CallCounter) => {
         const { taken, reap } = await takeUp(session.sessionId, counter);

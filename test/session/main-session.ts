@@ -11,5 +11,5 @@ export async function collectLogs(session: Session, options: LogOptions = {}) {
 }
 
 export async function waitUntilStopped(session: Session): Promise<void> {
-  await expect.poll(async () => (await session.info()).state, { timeout: 20_000 }).toBe('stopped');
+  await expect.poll(async () => (await session.info()).state).toBe('stopped');
 }

@@ -263,7 +263,7 @@ describe('networks', () => {
   });
 });
 
-test('fifty at once have fifty addresses, and give all of them back', { timeout: relax(240_000) }, async ({ skip }) => {
+test('fifty at once have fifty addresses, and give all of them back', { timeout: relax(300_000) }, async ({ skip }) => {
   skip(isKata, "the host's side alone, whatever runs the sessions");
   const scope = { ...context };
   const before = await observe(scope);

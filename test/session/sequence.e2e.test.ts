@@ -6,7 +6,7 @@ import { openProvider } from '../support/provider.js';
 const provider = await openProvider();
 
 onlyOn(['1.6'], 'half a minute, and the same code path')('in sequence', () => {
-  test('two hundred sessions leave nothing', { timeout: 180_000 }, async () => {
+  test('two hundred sessions leave nothing', async () => {
     const before = await observe(context);
     const descriptors = await countDescriptors();
     for (let i = 0; i < 200; i++) {
@@ -18,7 +18,7 @@ onlyOn(['1.6'], 'half a minute, and the same code path')('in sequence', () => {
     await expect.poll(() => countDescriptors()).toBe(descriptors);
   });
 
-  test('five hundred execs in one session: every byte, code and descriptor', { timeout: 180_000 }, async () => {
+  test('five hundred execs in one session: every byte, code and descriptor', async () => {
     await using session = await provider.createSession();
     await session.exec('true');
     const descriptors = await countDescriptors();

@@ -100,7 +100,7 @@ export class RuncSandbox {
     return spawnSync(RUNC, ['--root', join(this.#dir, 'state'), ...args], {
       encoding: 'utf8',
       stdio: ['ignore', stdio, stdio],
-      timeout: 30_000,
+      timeout: 120_000,
     });
   }
 }

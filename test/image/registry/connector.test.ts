@@ -32,7 +32,7 @@ afterAll(() => {
   server.closeAllConnections();
 });
 
-test('memory that is read into again holds nothing that is still looked at', { timeout: 60_000 }, async () => {
+test('memory that is read into again holds nothing that is still looked at', async () => {
   const client = new HttpClient({ stallTimeoutMs: 30_000, plainHttp: [] });
   try {
     for (const step of [20_000, 70_000, 3 * MIB]) {

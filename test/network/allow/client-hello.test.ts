@@ -2,13 +2,10 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readClientHello } from '../../../src/network/allow/client-hello.js';
 import { countRuns } from '../../support/runs.js';
 import { writeClientHello, writeRecords } from './hello.js';
-
-// Sockets wait for a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 120_000 });
 
 const hello = writeClientHello(['Example.ORG']);
 /** Its first record, and then one that is no handshake. */

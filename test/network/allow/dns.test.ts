@@ -16,9 +16,6 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { countRuns } from '../../support/runs.js';
 import { GATEWAY, type Gate, openGate } from './gate.js';
 
-// Sockets wait for a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 190_000 });
-
 const SERVER = '93.184.215.7';
 const hosts = {
   'a.example': [{ address: SERVER }, { address: '93.184.215.8', ttl: 90 }],

@@ -3,9 +3,6 @@ import { createServer, type Socket } from 'node:net';
 import { expect, test, vi } from 'vitest';
 import { GATEWAY, openGate, readAll } from './gate.js';
 
-// Sockets wait for a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 190_000 });
-
 const SERVER = '93.184.215.7';
 
 test('an address that a rule names is reached, at its ports alone; all else is reset and told', async () => {

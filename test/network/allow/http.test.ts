@@ -8,9 +8,6 @@ import { expect, test, vi } from 'vitest';
 import { countRuns } from '../../support/runs.js';
 import { type Gate, openGate, readAll } from './gate.js';
 
-// Sockets wait for a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 190_000 });
-
 const SERVER = '93.184.215.7';
 const OTHER = '93.184.215.8';
 const hosts = {

@@ -5,9 +5,6 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { type Gate, openGate, readAll } from './gate.js';
 import { writeClientHello } from './hello.js';
 
-// Sockets wait for a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 120_000 });
-
 const SERVER = '93.184.215.7';
 const SSH = 22;
 const hosts = { 'git.example': [{ address: SERVER, ttl: 20 }], 'other.example': [{ address: '93.184.215.8' }] };

@@ -6,9 +6,6 @@ import { describe, expect, test, vi } from 'vitest';
 import { type Gate, openGate, readAll } from './gate.js';
 import { writeClientHello } from './hello.js';
 
-// Sockets wait for a machine that is busy with other tests.
-vi.setConfig({ testTimeout: 190_000 });
-
 const SERVER = '93.184.215.7';
 /** Where the session says it goes: what counts is the name that it says then. */
 const ELSEWHERE = '93.184.215.99';

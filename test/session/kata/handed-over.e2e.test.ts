@@ -153,9 +153,7 @@ function describeWire(bytes: Buffer, indent = ''): string {
   return lines.join('\n');
 }
 
-test('a creation that never returns is given up after its time, and nothing is left', {
-  timeout: 120_000,
-}, async () => {
+test('a creation that never returns is given up after its time, and nothing is left', async () => {
   const { daemon, provider, scope } = await open({ CADRE_TAP_HANG: '1' }, { createTimeoutMs: 3_000 });
   await using _daemon = daemon;
   await using _provider = provider;

@@ -36,7 +36,7 @@ async function listIds() {
 }
 
 onlyOn(['2.1'], 'a process for each step; the code path is the same everywhere')('a process that ends', () => {
-  test('at any step of a move leaves the session whole, on one of the two', { timeout: relax(240_000) }, async () => {
+  test('at any step of a move leaves the session whole, on one of the two', { timeout: relax(300_000) }, async () => {
     const before = await observeApi(scope);
     const session = await provider.createSession();
     const { sessionId: id } = session;

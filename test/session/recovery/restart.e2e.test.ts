@@ -48,7 +48,7 @@ test(`${RESTARTS} restarts with ${SESSIONS} sessions lose nothing`, { timeout: r
   expect(await settle(scope, before)).toEqual(before);
 });
 
-test(`a daemon that is away for ${AWAY_MS} ms`, { timeout: relax(180_000) }, async () => {
+test(`a daemon that is away for ${AWAY_MS} ms`, { timeout: relax(300_000) }, async () => {
   const before = await observe(scope);
   const session = await provider.createSession();
   const running = (await session.spawn('sh', ['-c', script])).result();
@@ -103,7 +103,7 @@ test('events go on after a restart and tell of it', async () => {
   topics.length = 0;
   await daemon.kill9();
   await daemon.restart();
-  await expect.poll(() => topics, { timeout: relax(5_000) }).toEqual(['/reconnected']);
+  await expect.poll(() => topics).toEqual(['/reconnected']);
   await (await provider.createSession()).destroy();
   await expect.poll(() => topics).toContain('/containers/delete');
   expect(topics).toContain('/tasks/start');

@@ -16,7 +16,7 @@ import { Worker } from './worker.js';
 const { daemon, scope, options, provider, reap } = await openPrivateHost();
 
 /** A worker takes as long to start as the machine is busy. */
-const TIMEOUT = { timeout: relax(180_000) };
+const TIMEOUT = { timeout: relax(300_000) };
 
 /** With the socket of the group's shim, which is none of a session's id. */
 const scopeOf = (group: string, sessions: readonly { sessionId: string }[]) => ({

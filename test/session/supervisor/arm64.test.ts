@@ -30,4 +30,4 @@ test('the supervisor for arm64 greets, runs a command and serves files', async (
   } finally {
     rmSync(directory, { recursive: true });
   }
-}, 60_000);
+});
