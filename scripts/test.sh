@@ -103,8 +103,8 @@ case ${1:-} in
     run_tests node unit containerd-1.6 kata-1.6
     first=$((SECONDS - first))
     # Each Node with one of the two generations that differ most.
-    enter "unit and containerd 2.1 on Node $(node_modules/node-24/bin/node --version)"
-    run_tests node_modules/node-24/bin/node unit containerd-2.1
+    run_in_time "unit and containerd 2.1 on Node $(node_modules/node-24/bin/node --version)" 105 \
+      run_tests node_modules/node-24/bin/node unit containerd-2.1
     run_in_time 'containerd 2.1 behind the recording shim' 45 run_tests node kata-2.1
     run_in_time 'a machine with cgroup v2 and AppArmor' 40 run_guest
     run_in_time 'supervisors over stdio' 20 run_stdio
